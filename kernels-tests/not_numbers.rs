@@ -26,7 +26,7 @@ const NUMBERS: &[(&str, usize, &str)] = &[
     ("enqueue", 0, "as many new rows as old ones replace all old rows"),
     ("eq", 0, "comparisons give 1 or 0"),
     ("eq", 1, "comparisons give 1 or 0"),
-    ("found_inf", 0, "it sets a flag"),
+    ("found_inf", 1, "it sets a flag"),
     ("ge", 0, "comparisons give 1 or 0"),
     ("ge", 1, "comparisons give 1 or 0"),
     ("gt", 0, "comparisons give 1 or 0"),

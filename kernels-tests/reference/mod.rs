@@ -32,6 +32,7 @@ pub use self::losses::*;
 pub use self::shape::*;
 
 use std::any::Any;
+use wgslab::kernels::many::{Joined, Many};
 pub use wgslab::lab::check::{Answer, Expected, FLUSHED, HALF_ULP, Tensor};
 use wgslab::tape::Op;
 
@@ -71,6 +72,15 @@ pub fn complete() -> Result<(), String> {
         return Ok(());
     }
     Err(format!("ops without a reference: {missing:?}; references without an op: {extra:?}"))
+}
+
+/// The reference `one` of an op over one tensor, or of several such ops as one.
+pub fn each<T: Many>(op: &dyn Op, x: &[Tensor], one: Reference) -> Answer {
+    let any: &dyn Any = op;
+    let Some(joined) = any.downcast_ref::<Joined<T>>() else { return one(op, x) };
+    let common = joined.each.len() * T::OWN;
+    let of = |(i, op): (usize, &T)| one(op, &[&x[i * T::OWN..(i + 1) * T::OWN], &x[common..]].concat()).outputs;
+    Answer::new(joined.each.iter().enumerate().flat_map(of).collect())
 }
 
 /// Whether input `i` exists and is a raised guard.

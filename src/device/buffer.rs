@@ -70,6 +70,58 @@ impl Buffer {
     }
 }
 
+/// A range of a buffer, as a kernel binds it. It begins at a multiple of [`PART_ALIGN`] bytes.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The buffer.
+    pub buffer: Arc<Buffer>,
+    /// Its first byte.
+    pub offset: u64,
+    /// Its size in bytes, a multiple of 16.
+    pub bytes: u64,
+}
+
+/// A range that a kernel binds begins at a multiple of this: the default limit of WebGPU, which every adapter accepts.
+pub const PART_ALIGN: u64 = 256;
+
+/// A range of a buffer that is bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    pub(super) buffer: &'a Buffer,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+impl Part {
+    /// All of a buffer.
+    pub fn whole(buffer: Arc<Buffer>) -> Part {
+        let bytes = buffer.bytes();
+        Part { buffer, offset: 0, bytes }
+    }
+
+    /// The range, to be bound.
+    pub fn bound(&self) -> Bound<'_> {
+        Bound { buffer: &self.buffer, offset: self.offset, bytes: self.bytes }
+    }
+}
+
+impl<'a> Bound<'a> {
+    /// All of a buffer, to be bound.
+    pub fn whole(buffer: &'a Buffer) -> Bound<'a> {
+        Bound { buffer, offset: 0, bytes: buffer.bytes() }
+    }
+
+    /// Whether both are ranges of one buffer.
+    pub(super) fn beside(&self, other: &Bound<'_>) -> bool {
+        std::ptr::eq(self.buffer, other.buffer)
+    }
+
+    /// Whether both, ranges of one buffer, have a byte in common.
+    pub(super) fn overlaps(&self, other: &Bound<'_>) -> bool {
+        self.offset < other.offset + other.bytes && other.offset < self.offset + self.bytes
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.meter.live.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! A dispatch is a pipeline, its bind group and a grid. It is made once and encoded many times.
 
+use super::buffer::Bound;
 use super::pipeline::Pipeline;
 use super::shader::Access;
 use super::wgsl::Shader;
@@ -78,15 +79,16 @@ impl Gpu {
         params: (&ParamBlocks, usize),
         grid: [u32; 3],
     ) -> Result<Dispatch> {
-        self.dispatch_shader(label, &self.shader(kernel)?, buffers, params, grid)
+        let whole: Vec<Bound<'_>> = buffers.iter().map(|b| Bound::whole(b)).collect();
+        self.dispatch_shader(label, &self.shader(kernel)?, &whole, params, grid)
     }
 
-    /// The same for the complete text of a kernel.
+    /// The same for the complete text of a kernel, over parts of buffers.
     pub fn dispatch_shader(
         &self,
         label: &str,
         shader: &Arc<Shader>,
-        buffers: &[&Buffer],
+        buffers: &[Bound<'_>],
         params: (&ParamBlocks, usize),
         grid: [u32; 3],
     ) -> Result<Dispatch> {
@@ -106,19 +108,18 @@ impl Gpu {
                 self.caps().groups
             ));
         }
-        for (i, one) in buffers.iter().enumerate() {
-            let again = (i + 1..buffers.len()).find(|&j| std::ptr::eq(*one, buffers[j]));
-            if let Some(j) = again.filter(|&j| [i, j].map(|at| pipeline.buffers[at]).contains(&Access::ReadWrite)) {
-                let what =
-                    format!("bindings {} and {} are one buffer, and it is written through one of them", i + 1, j + 1);
-                return bad(what);
-            }
+        if let Some(what) = clash(buffers, &pipeline.buffers) {
+            return bad(what);
         }
-        let mut entries: Vec<wgpu::BindGroupEntry> = buffers
-            .iter()
-            .enumerate()
-            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32 + 1, resource: b.raw.as_entire_binding() })
-            .collect();
+        let mut entries: Vec<wgpu::BindGroupEntry> = Vec::new();
+        for (i, part) in buffers.iter().enumerate() {
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &part.buffer.raw,
+                offset: part.offset,
+                size: wgpu::BufferSize::new(part.bytes),
+            });
+            entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
+        }
         if pipeline.params_bytes > 0 {
             let Some(uniform) = &params.0.buffer else { return bad("its parameters were not uploaded".into()) };
             entries.push(wgpu::BindGroupEntry {
@@ -186,6 +187,21 @@ impl Gpu {
         self.check()?;
         polled.map(drop).map_err(|e| Error::TryAgain(format!("waiting for {} failed: {e}", self.adapter().name)))
     }
+}
+
+/// Why these parts cannot be bound together, in a sentence: wgpu tracks whole buffers, so a buffer that is written
+/// through one binding cannot be read through another, and two bindings may not write the same bytes.
+fn clash(parts: &[Bound<'_>], access: &[Access]) -> Option<String> {
+    let pairs = (0..parts.len()).flat_map(|i| (i + 1..parts.len()).map(move |j| (i, j)));
+    let mut beside = pairs.filter(|&(i, j)| parts[i].beside(&parts[j]));
+    beside.find_map(|(i, j)| {
+        let (first, second) = (i + 1, j + 1);
+        match [access[i], access[j]] {
+            [Access::Read, Access::Read] => None,
+            [Access::ReadWrite, Access::ReadWrite] if !parts[i].overlaps(&parts[j]) => None,
+            _ => Some(format!("bindings {first} and {second} are one buffer, and it is written through one of them")),
+        }
+    })
 }
 
 /// The most dispatches of one submission.

@@ -1,7 +1,7 @@
 //! An open device: its buffers, what is written to them and read back, and the errors that wgpu reports.
 
 use super::adapter::{Adapter, AdapterChoice, Caps, choose, describe, enumerate};
-use super::buffer::{Buffer, Meter};
+use super::buffer::{Buffer, Meter, Part};
 use super::cooperative;
 use super::pipeline::{Pipelines, Waiting};
 use super::tree::Tree;
@@ -218,8 +218,8 @@ impl Gpu {
 
     /// Writes a small input of a step. It takes effect after all work that was submitted before, and before all that is
     /// submitted later.
-    pub fn stage(&self, buffer: &Buffer, bytes: &[u8]) {
-        self.put(buffer, 0, bytes);
+    pub fn stage(&self, part: &Part, bytes: &[u8]) {
+        self.put(&part.buffer, part.offset, bytes);
     }
 
     /// wgpu copies whole words; an odd number of halves ends within one.
@@ -233,13 +233,30 @@ impl Gpu {
         }
     }
 
-    /// Reads the first `bytes` of a buffer, after waiting for all work before it. Nothing else reads back.
+    /// Reads the first `bytes` of a buffer, after waiting for all work before it.
     pub fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
+        self.read_from(buffer, 0, bytes)
+    }
+
+    /// Reads the first `bytes` of a part of a buffer, after waiting for all work before it.
+    pub fn read_part(&self, part: &Part, bytes: u64) -> Result<Vec<u8>> {
+        self.read_from(&part.buffer, part.offset, bytes)
+    }
+
+    /// Copies all of `from` to the beginning of `to`, before all work that is submitted later.
+    pub fn copy(&self, from: &Part, to: &Part) -> Result<()> {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&from.buffer.raw, from.offset, &to.buffer.raw, to.offset, from.bytes);
+        self.queue.submit([encoder.finish()]);
+        self.check()
+    }
+
+    fn read_from(&self, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         let size = bytes.next_multiple_of(16);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = self.raw_buffer("read-back", size, usage)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&buffer.raw, 0, &staging.raw, 0, size);
+        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &staging.raw, 0, size);
         self.queue.submit([encoder.finish()]);
         staging.raw.map_async(wgpu::MapMode::Read, .., |_| {}); // if this fails, reading the range below fails
         self.wait()?;

@@ -18,7 +18,7 @@ pub mod tune;
 mod wgsl;
 
 pub use adapter::{AdapterChoice, Caps};
-pub use buffer::Buffer;
+pub use buffer::{Bound, Buffer, Part};
 pub use cooperative::Cooperative;
 pub use dispatch::{Dispatch, Encoded, Ticket, groups_1d};
 pub use gpu::{Gpu, GpuOptions};

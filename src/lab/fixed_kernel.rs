@@ -65,7 +65,12 @@ pub(super) fn reference_recording(tree: &Tree) -> Result<Recording> {
     Ok(Recording {
         schema: recording::SCHEMA.to_string(),
         kernels: vec![Arc::new(kernel)],
-        buffers: vec![Memory { role: Role::Temp, name: "values".into(), bytes: u64::from(GROUPS) * 64 * 16 }],
+        buffers: vec![Memory {
+            role: Role::Temp,
+            name: "values".into(),
+            bytes: u64::from(GROUPS) * 64 * 16,
+            part_of: None,
+        }],
         launches: vec![Call { label: name, kernel: 0, buffers: vec![0], params: Vec::new(), grid: [GROUPS, 1, 1] }],
         inputs: Vec::new(),
         scalars: Vec::new(),

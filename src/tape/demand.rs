@@ -57,6 +57,8 @@ impl Schedule {
             Place::Input(name) => inputs.get(name).copied().unwrap_or(0),
             Place::State(name) => states.get(name).copied().unwrap_or(0),
             Place::Slab(i) => self.slabs[*i],
+            Place::Part { bytes, .. } => *bytes,
+            Place::Arena(i) => self.arenas[*i].bytes,
         };
         let launches = self.steps.iter().flat_map(|s| s.launches.iter().map(move |l| (s, l)));
         launches.map(move |(step, (launch, places))| {
@@ -81,7 +83,7 @@ impl Schedule {
 impl Recording {
     /// Bytes that a replay needs in addition to its state.
     pub(super) fn own_bytes(&self) -> u64 {
-        self.buffers.iter().filter(|b| b.role != Role::State).map(|b| b.bytes).sum()
+        self.buffers.iter().filter(|b| b.role != Role::State && b.part_of.is_none()).map(|b| b.bytes).sum()
     }
 
     /// The first buffer or launch that is larger than `caps` allows, in a sentence; `None` if all fit.

@@ -49,15 +49,15 @@ impl Launch {
         }
         for (i, (slot, access)) in self.buffers.iter().zip(buffers).enumerate() {
             let binding = i + 1;
-            match (slot, access) {
+            match (&slot.value(), access) {
                 (Slot::In(x), Access::ReadWrite) => {
                     return Err(format!("binding {binding} is input {x}: declare it var<storage, read>"));
                 }
-                (Slot::Out(_) | Slot::Work(_), Access::Read) if !written.contains(slot) => {
+                (of @ (Slot::Out(_) | Slot::Work(_)), Access::Read) if !written.contains(of) => {
                     let what = format!("binding {binding} is {slot:?}, which nothing has written yet");
                     return Err(format!("{what}: declare it var<storage, read_write>"));
                 }
-                (_, Access::ReadWrite) => written.push(*slot),
+                (of, Access::ReadWrite) => written.push(*of),
                 (_, Access::Read) => {}
             }
         }

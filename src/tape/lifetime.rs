@@ -16,12 +16,15 @@ pub struct Storage {
     pub fixed: Option<Place>,
     /// Which slab it lies in, if it is not fixed.
     pub slab: usize,
+    /// The storage that it is a part of, if it is one, and its first byte there. See [`super::arena`].
+    pub within: Option<(usize, u64)>,
 }
 
-/// Assigns slabs. Large pieces come first, and each takes the smallest slab that is free during its whole life. Returns
+/// Assigns slabs to all storage that is neither fixed nor a part. Large pieces come first, and each takes the smallest slab that is free during its whole life. Returns
 /// the size of each slab in bytes. Without `reuse` each piece gets a slab of its own.
 pub(super) fn assign_slabs(storage: &mut [Storage], reuse: bool) -> Vec<u64> {
-    let mut order: Vec<usize> = (0..storage.len()).filter(|&s| storage[s].fixed.is_none()).collect();
+    let mut order: Vec<usize> =
+        (0..storage.len()).filter(|&s| storage[s].fixed.is_none() && storage[s].within.is_none()).collect();
     order.sort_by_key(|&s| (std::cmp::Reverse(storage[s].bytes), storage[s].birth, s));
     let mut slabs: Vec<(u64, Vec<usize>)> = Vec::new();
     for s in order {

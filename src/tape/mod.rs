@@ -1,12 +1,14 @@
 //! The tape: record straight-line Rust, differentiate, schedule, replay. It names no op except those that move state
 //! ([`assign`]), because `Tape::assign` is the only write to what outlives a step.
 
+pub mod arena;
 pub mod assign;
 pub mod backward;
 pub mod constants;
 mod deferred;
 pub mod demand;
 pub mod fence;
+pub mod join;
 pub mod layout;
 pub mod lifetime;
 pub mod op;
@@ -23,7 +25,7 @@ pub mod state;
 pub mod trace;
 
 pub use constants::Constants;
-pub use op::{Cost, Emit, Launch, Op, Slot, Type};
+pub use op::{Cost, Emit, Home, Launch, Op, Slot, Type};
 pub use plan::Plan;
 pub use program::Program;
 pub use record::{Scalar, StepPart, Tape, Var};

@@ -5,6 +5,7 @@ use super::record::{Tape, Var};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel};
 use std::any::Any;
+use std::sync::Arc;
 
 /// Shape and element type of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
@@ -70,6 +71,30 @@ pub enum Slot {
     Out(usize),
     /// Workspace `i`.
     Work(usize),
+    /// The whole buffer in which input `i` lies, read.
+    AroundIn(usize),
+    /// The whole buffer in which output `i` lies.
+    AroundOut(usize),
+}
+
+impl Slot {
+    /// The value of the op that a slot binds, or binds with what lies around it.
+    pub fn value(self) -> Slot {
+        match self {
+            Slot::AroundIn(i) => Slot::In(i),
+            Slot::AroundOut(i) => Slot::Out(i),
+            slot => slot,
+        }
+    }
+}
+
+/// Where a value lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord, Hash)]
+pub struct Home {
+    /// Tells buffers apart.
+    pub buffer: usize,
+    /// Its first byte in the buffer, a multiple of 16.
+    pub offset: u64,
 }
 
 /// One launch of a kernel as plain data.
@@ -97,11 +122,42 @@ pub struct Emit<'a> {
     pub variant: &'static str,
     /// What the adapter can do.
     pub caps: &'a Caps,
+    /// Where each input lies, and then where each output lies.
+    pub homes: Vec<Home>,
     /// The launches so far.
     pub launches: Vec<Launch>,
 }
 
-impl Emit<'_> {
+impl<'a> Emit<'a> {
+    /// For values that lie in a buffer of their own each.
+    pub fn apart(x: &'a [Type], y: &'a [Type], variant: &'static str, caps: &'a Caps) -> Self {
+        let homes = (0..x.len() + y.len()).map(|buffer| Home { buffer, offset: 0 }).collect();
+        Emit { x, y, variant, caps, homes, launches: Vec::new() }
+    }
+
+    /// Where an input or output lies. A workspace lies at the beginning of a buffer of its own.
+    pub fn home(&self, slot: Slot) -> Home {
+        match slot.value() {
+            Slot::Out(i) => self.homes[self.x.len() + i],
+            Slot::In(i) | Slot::AroundIn(i) | Slot::AroundOut(i) => self.homes[i],
+            Slot::Work(i) => Home { buffer: usize::MAX - i, offset: 0 },
+        }
+    }
+
+    /// Appends a launch whose `Params` end in a table of vectors of four words, the field that `params` ends in.
+    pub fn launch_with<P: ParamBlock>(
+        &mut self,
+        kernel: Kernel,
+        buffers: &[Slot],
+        (params, table): (&P, &[[u32; 4]]),
+        grid: [u32; 3],
+    ) {
+        self.launch(kernel, buffers, params, grid);
+        if let Some(launch) = self.launches.last_mut() {
+            launch.params.extend_from_slice(bytemuck::cast_slice(table));
+        }
+    }
+
     /// Appends a launch.
     pub fn launch<P: ParamBlock>(&mut self, kernel: Kernel, buffers: &[Slot], params: &P, grid: [u32; 3]) {
         let (params, fields) = (bytemuck::bytes_of(params).to_vec(), P::FIELDS);
@@ -162,6 +218,25 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
     /// of a scope is often known only after the backward pass ([`super::deferred`]).
     fn unguarded(&self) -> Option<usize> {
         None
+    }
+
+    /// `Some(n)` if nodes of this op may run as one. Its first n inputs are then a node's own, and all others (scalars,
+    /// the guard) are the same for all of them. See [`super::join`].
+    fn own_inputs(&self) -> Option<usize> {
+        None
+    }
+
+    /// The op that stands for all of `ops`, which have the name and the other inputs of this op. Its inputs are the
+    /// own inputs of each in turn, and then the common ones; its outputs are those of each in turn. `None` if they
+    /// cannot run as one.
+    fn joined(&self, _ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// Lists of inputs, of `inputs` in all, that should lie in one buffer, so that a launch can bind them together. It is a wish: the
+    /// op launches more often where they do not. [`Emit::home`] says where they lie.
+    fn together(&self, _inputs: usize) -> Vec<Vec<usize>> {
+        Vec::new()
     }
 
     /// Whether a function that can saturate is applied to the op's sums. Where the sums are large, such a function

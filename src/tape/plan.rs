@@ -36,7 +36,9 @@ pub struct Plan {
 
 impl Plan {
     /// Compiles a schedule over the tensors of `state`. It is an error if `state` lacks a tensor that the schedule
-    /// names, or has it with another type. It is an error before anything is allocated if the plan would not fit the
+    /// names, or has it with another type. Tensors that ops take together move into one buffer. Those that an earlier plan
+    /// holds elsewhere stay, and the ops launch once more for each: make the plan that updates tensors before plans that
+    /// only read them, or call [`State::arrange`] first. It is an error before anything is allocated if the plan would not fit the
     /// device.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), state) {
@@ -44,6 +46,8 @@ impl Plan {
                 "the plan does not fit: {why}; use a smaller batch_size, image_size or case"
             )));
         }
+        let held = state.arrange(gpu, &schedule.arenas)?;
+        let schedule = if held.is_empty() { schedule } else { schedule.apart(&held, gpu.caps())? };
         let replay = Replay::new(gpu, Recording::on(gpu, &schedule)?, state)?;
         Ok(Plan { schedule, replay })
     }
@@ -86,9 +90,9 @@ impl Plan {
 
     /// Reads the bytes of the value of type `ty` that lies at a place of the schedule.
     pub fn read_place(&self, gpu: &Gpu, place: &Place, ty: Type) -> Result<Vec<u8>> {
-        let at = self.recording().index_of(place).and_then(|i| self.replay.buffer(i));
-        let Some(buffer) = at else { return Err(Error::Failed("the plan has no such place".into())) };
-        gpu.read(buffer, ty.bytes())
+        let at = self.recording().index_of(place).and_then(|i| self.replay.part(i));
+        let Some(part) = at else { return Err(Error::Failed("the plan has no such place".into())) };
+        gpu.read_part(part, ty.bytes())
     }
 
     /// The buffers of computed values. Tests fill them with NaN.

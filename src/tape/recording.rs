@@ -18,11 +18,11 @@ use crate::base::hash::Hasher;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Gpu, Kernel, Shader, Tree};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What `schema` says in a recording of the current form.
-pub const SCHEMA: &str = "wgslab-recording/1";
+pub const SCHEMA: &str = "wgslab-recording/2";
 
 /// A step as data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Recording {
     /// Its kernels, each once.
     #[serde(with = "file::shared")]
     pub kernels: Vec<Arc<Shader>>,
-    /// Its buffers: computed ones first, then inputs, scalars, states and parameters.
+    /// Its buffers: computed ones first, then inputs, scalars, states and parameters. Some are parts of others.
     pub buffers: Vec<Memory>,
     /// What runs, in order.
     pub launches: Vec<Call>,
@@ -47,7 +47,7 @@ pub struct Recording {
     pub outputs: Vec<Named>,
 }
 
-/// A buffer.
+/// A buffer, or a part of one that is bound by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
@@ -57,6 +57,19 @@ pub struct Memory {
     pub name: String,
     /// Its size in bytes, a multiple of 16 (whole vec4).
     pub bytes: u64,
+    /// The buffer that it is a part of; `None`, and left out of a file, if it is a buffer by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PartOf>,
+}
+
+/// Where a part lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartOf {
+    /// Which of [`Recording::buffers`] it is a part of. That one is no part, and has the same role.
+    pub buffer: usize,
+    /// Its first byte there, a multiple of 256.
+    pub offset: u64,
 }
 
 /// What a buffer is for.
@@ -97,7 +110,7 @@ pub struct Call {
     pub label: String,
     /// Which of [`Recording::kernels`] runs.
     pub kernel: usize,
-    /// Which of [`Recording::buffers`] are bound, in order from binding 1. Each is bound whole.
+    /// Which of [`Recording::buffers`] are bound, in order from binding 1. Each is bound whole; of a part, the part is.
     pub buffers: Vec<usize>,
     /// The bytes of its `Params` (binding 0). In a file they are hex digits.
     #[serde(with = "file::hex")]
@@ -173,40 +186,70 @@ impl Recording {
 
     /// Which buffer of the recording a place of the schedule is.
     pub(crate) fn index_of(&self, place: &Place) -> Option<usize> {
-        let called =
-            |roles: [Role; 2], name: &str| self.buffers.iter().position(|b| roles.contains(&b.role) && b.name == name);
+        let called = |list: &[Named], name: &str| list.iter().find(|n| n.name == name).map(|n| n.buffer);
         match place {
             Place::Slab(i) => Some(*i),
-            Place::Input(name) => called([Role::Input, Role::Scalars], name),
-            Place::State(name) => called([Role::State; 2], name),
+            Place::Input(name) if name == SCALARS_INPUT && !self.scalars.is_empty() => {
+                self.buffers.iter().position(|b| b.role == Role::Scalars)
+            }
+            Place::Input(name) => called(&self.inputs, name),
+            Place::State(name) => called(&self.states, name),
+            Place::Part { slab, offset, bytes } => {
+                let within = Some(PartOf { buffer: *slab, offset: *offset });
+                self.buffers.iter().position(|b| b.part_of == within && b.bytes == padded(*bytes))
+            }
+            Place::Arena(_) => None,
         }
     }
 }
 
 /// The buffers of a schedule, slabs first, and which buffer each place is.
 fn buffers(schedule: &Schedule) -> (Vec<Memory>, BTreeMap<Place, usize>) {
-    let (mut list, mut at) = (Vec::new(), BTreeMap::new());
-    let mut add = |role, name: String, bytes: u64, place: Option<Place>| {
+    let mut list: Vec<Memory> = Vec::new();
+    let mut at: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut add = |role, name: String, bytes: u64, place: Option<Place>, part_of: Option<PartOf>| {
         at.extend(place.map(|place| (place, list.len())));
-        list.push(Memory { role, name, bytes: padded(bytes) });
+        list.push(Memory { role, name, bytes: padded(bytes), part_of });
+        list.len() - 1
+    };
+    let kept = |slab: usize| {
+        let lies = |place: &Place| matches!(place, Place::Slab(i) | Place::Part { slab: i, .. } if *i == slab);
+        if schedule.outputs.iter().any(|o| lies(&o.2)) { Role::Output } else { Role::Temp }
     };
     for (i, &bytes) in schedule.slabs.iter().enumerate() {
-        let kept = schedule.outputs.iter().any(|o| o.2 == Place::Slab(i));
-        let role = if kept { Role::Output } else { Role::Temp };
-        add(role, format!("slab{i}"), bytes, Some(Place::Slab(i)));
+        add(kept(i), format!("slab{i}"), bytes, Some(Place::Slab(i)), None);
+    }
+    let parts: BTreeSet<Place> = (0..schedule.storage.len()).map(|s| Place::of(&schedule.storage, s)).collect();
+    for place in parts {
+        if let Place::Part { slab, offset, bytes } = place {
+            let part_of = Some(PartOf { buffer: slab, offset });
+            add(kept(slab), format!("slab{slab}+{offset}+{bytes}"), bytes, Some(place), part_of);
+        }
+    }
+    // For each input and state in an arena: where it lies.
+    let mut within = BTreeMap::new();
+    for (i, arena) in schedule.arenas.iter().enumerate().filter(|(_, arena)| !arena.members.is_empty()) {
+        let input = matches!(arena.members[0].0, Place::Input(_));
+        let role = if input { Role::Input } else { Role::State };
+        let buffer = add(role, format!("arena {i}"), arena.bytes, Some(Place::Arena(i)), None);
+        within.extend(arena.members.iter().map(|(place, offset)| (place, PartOf { buffer, offset: *offset })));
     }
     for (name, ty) in &schedule.inputs {
         let scalars = name == SCALARS_INPUT && !schedule.scalars.is_empty();
         let role = if scalars { Role::Scalars } else { Role::Input };
-        add(role, name.clone(), ty.bytes(), Some(Place::Input(name.clone())));
+        let place = Place::Input(name.clone());
+        let part_of = within.get(&place).copied();
+        add(role, name.clone(), ty.bytes(), Some(place), part_of);
     }
     for (name, ty) in &schedule.states {
-        add(Role::State, name.clone(), ty.bytes(), Some(Place::State(name.clone())));
+        let place = Place::State(name.clone());
+        let part_of = within.get(&place).copied();
+        add(Role::State, name.clone(), ty.bytes(), Some(place), part_of);
     }
     let blocks = schedule.steps.iter().flat_map(|s| &s.launches).map(|(l, _)| ParamBlocks::block_bytes(&l.params));
     let params: u64 = blocks.sum();
     if params > 0 {
-        add(Role::Params, "params".into(), params, None);
+        add(Role::Params, "params".into(), params, None, None);
     }
     (list, at)
 }

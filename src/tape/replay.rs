@@ -2,15 +2,18 @@
 //! inputs, encodes and submits. It allocates nothing and looks at no shape. A recording that was read from a file runs
 //! the same way, but its kernels contain runtime checks.
 
+use super::arena::Arena;
 use super::demand::past_budget;
 use super::op::Type;
 use super::record::SCALARS;
-use super::recording::{Memory, Recording, Role};
+use super::recording::{Memory, Named, PartOf, Recording, Role};
+use super::schedule::Place;
 use super::state::State;
 use crate::base::{Error, Result};
 use crate::device::dispatch::ParamBlocks;
-use crate::device::{Buffer, Dispatch, Gpu, Ticket};
+use crate::device::{Bound, Buffer, Dispatch, Gpu, Part, Ticket};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// What the host gives to a run: the bytes of each input and the value of each scalar, by name.
@@ -52,7 +55,10 @@ impl<'a> Feed<'a> {
 #[derive(Debug)]
 pub struct Replay {
     recording: Recording,
-    buffers: Vec<Arc<Buffer>>,
+    /// The buffers of the recording, except that of the parameters.
+    parts: Vec<Part>,
+    /// The buffers of computed values.
+    slabs: Vec<Arc<Buffer>>,
     dispatches: Vec<Dispatch>,
     /// Keeps the parameter buffer alive for the bind groups.
     _params: Params,
@@ -77,25 +83,25 @@ impl Replay {
         if let Some(why) = recording.past_limits(gpu.caps()).or_else(|| past_budget(gpu, recording.own_bytes())) {
             return Err(Error::Usage(format!("the recording does not fit: {why}; record a smaller step")));
         }
-        let held = recording.states.iter().map(|s| Ok((s.buffer, state.buffer(&s.name, s.ty)?)));
-        let states = held.collect::<Result<BTreeMap<usize, Arc<Buffer>>>>()?;
-        let mut buffers = Vec::new();
-        for (i, Memory { role, name, bytes }) in recording.buffers.iter().enumerate() {
-            match states.get(&i) {
-                Some(held) => buffers.push(held.clone()),
-                None if *role == Role::Params => {} // the last buffer; it is uploaded below
-                None => buffers.push(Arc::new(gpu.buffer(name, *bytes)?)),
-            }
+        let held = state.arrange(gpu, &recording.arenas())?;
+        if let Some(name) = recording.states_in_arenas().find(|name| held.contains(*name)) {
+            return Err(Error::Failed(format!(
+                "the recording has {name} in one buffer with other states, and another plan holds it elsewhere; make this \
+                 one first"
+            )));
         }
+        let parts = recording.placed(gpu, state)?;
+        let computed = |(m, _): &(&Memory, &Part)| m.part_of.is_none() && matches!(m.role, Role::Output | Role::Temp);
+        let slabs = recording.buffers.iter().zip(&parts).filter(computed).map(|(_, p)| p.buffer.clone()).collect();
         let params = ParamBlocks::new(recording.launches.iter().map(|c| c.params.as_slice())).upload(gpu)?;
         gpu.announce(&recording.kernels);
         let mut dispatches = Vec::new();
         for (i, call) in recording.launches.iter().enumerate() {
-            let bound: Vec<&Buffer> = call.buffers.iter().map(|&b| buffers[b].as_ref()).collect();
+            let bound: Vec<Bound<'_>> = call.buffers.iter().map(|&b| parts[b].bound()).collect();
             let kernel = &recording.kernels[call.kernel];
             dispatches.push(gpu.dispatch_shader(&call.label, kernel, &bound, (&params, i), call.grid)?);
         }
-        Ok(Replay { recording, buffers, dispatches, _params: Params(params) })
+        Ok(Replay { recording, parts, slabs, dispatches, _params: Params(params) })
     }
 
     /// What it was made from.
@@ -135,7 +141,7 @@ impl Replay {
                     bytes.len()
                 )));
             }
-            writes.push((&self.buffers[input.buffer], *bytes));
+            writes.push((&self.parts[input.buffer], *bytes));
         }
         let mut values = [0f32; SCALARS];
         for (value, name) in values.iter_mut().zip(&recorded.scalars) {
@@ -145,9 +151,9 @@ impl Replay {
             *value = s.1;
         }
         if let Some(at) = recorded.buffers.iter().position(|b| b.role == Role::Scalars) {
-            writes.push((&self.buffers[at], bytemuck::bytes_of(&values)));
+            writes.push((&self.parts[at], bytemuck::bytes_of(&values)));
         }
-        writes.into_iter().for_each(|(buffer, bytes)| gpu.stage(buffer, bytes));
+        writes.into_iter().for_each(|(part, bytes)| gpu.stage(part, bytes));
         Ok(())
     }
 
@@ -157,7 +163,7 @@ impl Replay {
         let Some(output) = self.recording.outputs.iter().find(|o| o.name == name) else {
             return Err(Error::Failed(format!("the plan has no output called {name}")));
         };
-        gpu.read(&self.buffers[output.buffer], output.ty.bytes())
+        gpu.read_part(&self.parts[output.buffer], output.ty.bytes())
     }
 
     /// Reads a named output of the last run as f32, in row-major order. The output must hold f32.
@@ -166,14 +172,62 @@ impl Replay {
     }
 
     /// The buffer `i` of the recording.
-    pub(super) fn buffer(&self, i: usize) -> Option<&Buffer> {
-        self.buffers.get(i).map(Arc::as_ref)
+    pub(super) fn part(&self, i: usize) -> Option<&Part> {
+        self.parts.get(i)
     }
 
     /// The buffers of computed values. Tests fill them with NaN.
     pub fn slabs(&self) -> &[Arc<Buffer>] {
-        let computed = |b: &&Memory| matches!(b.role, Role::Output | Role::Temp);
-        &self.buffers[..self.recording.buffers.iter().take_while(computed).count()]
+        &self.slabs
+    }
+}
+
+impl Recording {
+    /// The arenas of its states.
+    fn arenas(&self) -> Vec<Arena> {
+        let mut arenas: BTreeMap<usize, Arena> = BTreeMap::new();
+        for Named { name, buffer, .. } in &self.states {
+            if let Some(PartOf { buffer, offset }) = self.buffers[*buffer].part_of {
+                let bytes = self.buffers[buffer].bytes;
+                let arena = arenas.entry(buffer).or_insert_with(|| Arena { members: Vec::new(), bytes });
+                arena.members.push((Place::State(name.clone()), offset));
+            }
+        }
+        arenas.into_values().collect()
+    }
+
+    fn states_in_arenas(&self) -> impl Iterator<Item = &String> {
+        self.states.iter().filter(|s| self.buffers[s.buffer].part_of.is_some()).map(|s| &s.name)
+    }
+
+    /// A buffer or a part of one for each of its buffers, except that of the parameters. States lie in `state`.
+    fn placed(&self, gpu: &Gpu, state: &State) -> Result<Vec<Part>> {
+        let mut known: BTreeMap<usize, Part> = BTreeMap::new();
+        for Named { name, ty, buffer } in &self.states {
+            let part = state.part(name, *ty)?;
+            if let Some(whole) = self.buffers[*buffer].part_of {
+                known.insert(whole.buffer, Part::whole(part.buffer.clone()));
+            }
+            known.insert(*buffer, part);
+        }
+        // A part may stand before the buffer that it is a part of.
+        let whole = |m: &Memory| m.part_of.is_none() && m.role != Role::Params;
+        for (i, m) in self.buffers.iter().enumerate().filter(|(_, m)| whole(m)) {
+            if let Entry::Vacant(own) = known.entry(i) {
+                own.insert(Part::whole(Arc::new(gpu.buffer(&m.name, m.bytes)?)));
+            }
+        }
+        let mut parts = Vec::new();
+        for (i, m) in self.buffers.iter().enumerate().filter(|(_, m)| m.role != Role::Params) {
+            let within = m.part_of.and_then(|p| Some((known.get(&p.buffer)?.buffer.clone(), p.offset)));
+            let part = match (known.get(&i), within) {
+                (Some(part), _) => part.clone(),
+                (None, Some((buffer, offset))) => Part { buffer, offset, bytes: m.bytes },
+                (None, None) => return Err(Error::Failed(format!("the buffer {} lies nowhere", m.name))),
+            };
+            parts.push(part);
+        }
+        Ok(parts)
     }
 }
 

@@ -1,17 +1,44 @@
 //! What outlives a step: named tensors on the device. Several plans share one store. A checkpoint is the store written
 //! to a file.
 
+use super::arena::Arena;
+use super::demand::padded;
 use super::op::Type;
 use crate::base::{Error, Result};
-use crate::device::{Buffer, Gpu};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::device::{Buffer, Gpu, Part};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Tensor {
-    buffer: Arc<Buffer>,
+    /// Where it lies. A plan may move it beside others before any plan holds it.
+    part: Mutex<Part>,
     ty: Type,
     resident: bool,
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Self {
+        Tensor { part: Mutex::new(self.part()), ty: self.ty, resident: self.resident }
+    }
+}
+
+impl Tensor {
+    fn part(&self) -> Part {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it lies at `at` in a buffer of `bytes`.
+    fn lies(&self, at: u64, bytes: u64) -> bool {
+        let part = self.part();
+        part.offset == at && part.buffer.bytes() == bytes
+    }
+
+    fn move_to(&self, gpu: &Gpu, part: Part) -> Result<()> {
+        gpu.copy(&self.part(), &part)?;
+        *self.part.lock().unwrap_or_else(PoisonError::into_inner) = part;
+        Ok(())
+    }
 }
 
 /// Named tensors on the device.
@@ -62,7 +89,8 @@ impl State {
         if let Some(b) = bytes {
             gpu.write(&buffer, 0, b)?;
         }
-        self.tensors.insert(name.to_string(), Tensor { buffer: Arc::new(buffer), ty, resident });
+        let part = Mutex::new(Part::whole(Arc::new(buffer)));
+        self.tensors.insert(name.to_string(), Tensor { part, ty, resident });
         Ok(())
     }
 
@@ -87,13 +115,14 @@ impl State {
                 bytes.len()
             )));
         }
-        gpu.write(&t.buffer, 0, bytes)
+        let part = t.part();
+        gpu.write(&part.buffer, part.offset, bytes)
     }
 
     /// Reads the bytes of a tensor. It waits for the device.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<u8>> {
         let t = self.tensor(name)?;
-        gpu.read(&t.buffer, t.ty.bytes())
+        gpu.read_part(&t.part(), t.ty.bytes())
     }
 
     /// Reads a tensor as f32, in row-major order. The tensor must hold f32.
@@ -116,12 +145,58 @@ impl State {
         self.tensors.remove(name);
     }
 
-    pub(super) fn buffer(&self, name: &str, ty: Type) -> Result<Arc<Buffer>> {
+    /// Moves tensors into one buffer for each of `arenas`. A tensor that a plan or another store holds already stays where
+    /// it is. Returns the names of those that do not lie as `arenas` say, so that they must be bound by themselves.
+    /// Later plans that ask for the same arenas find them.
+    pub fn arrange(&self, gpu: &Gpu, arenas: &[Arena]) -> Result<BTreeSet<String>> {
+        let mut apart = BTreeSet::new();
+        for arena in arenas {
+            let members: Vec<(&str, u64)> =
+                arena.states().filter(|(name, _)| self.tensors.contains_key(*name)).collect();
+            let there = members.iter().find(|(name, at)| self.tensors[*name].lies(*at, arena.bytes));
+            let there = there.map(|(name, _)| self.tensors[*name].part().buffer);
+            let lies = |name: &str, at: u64| {
+                let part = self.tensors[name].part();
+                part.offset == at && there.as_ref().is_some_and(|b| Arc::ptr_eq(b, &part.buffer))
+            };
+            let own = self.own_counts();
+            let is_free = |name: &str| {
+                let buffer = self.tensors[name].part().buffer;
+                own.get(&Arc::as_ptr(&buffer)) == Some(&(Arc::strong_count(&buffer) - 1))
+            };
+            let elsewhere = members.into_iter().filter(|(name, at)| !lies(name, *at));
+            let (free, held): (Vec<_>, Vec<_>) = elsewhere.partition(|(name, _)| is_free(name));
+            apart.extend(held.into_iter().map(|(name, _)| name.to_string()));
+            if there.is_none() && free.len() < 2 {
+                apart.extend(free.into_iter().map(|(name, _)| name.to_string()));
+                continue;
+            }
+            let buffer = match there.clone() {
+                Some(buffer) => buffer,
+                None => Arc::new(gpu.buffer("arena", arena.bytes)?),
+            };
+            for (name, offset) in free {
+                let tensor = &self.tensors[name];
+                let bytes = padded(tensor.ty.bytes());
+                tensor.move_to(gpu, Part { buffer: buffer.clone(), offset, bytes })?;
+            }
+        }
+        Ok(apart)
+    }
+
+    /// How many tensors of the store lie in each buffer.
+    fn own_counts(&self) -> BTreeMap<*const Buffer, usize> {
+        let mut counts = BTreeMap::new();
+        self.tensors.values().for_each(|t| *counts.entry(Arc::as_ptr(&t.part().buffer)).or_default() += 1);
+        counts
+    }
+
+    pub(super) fn part(&self, name: &str, ty: Type) -> Result<Part> {
         let t = self.tensor(name)?;
         if t.ty != ty {
             return Err(Error::Failed(format!("state {name} is {} in the store and {ty} on the tape", t.ty)));
         }
-        Ok(t.buffer.clone())
+        Ok(t.part())
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor> {

@@ -25,22 +25,23 @@ fn recording() -> Value {
     };
     let ty = json!({"shape": [3], "dtype": "F32"});
     json!({
-        "schema": "wgslab-recording/1",
+        "schema": "wgslab-recording/2",
         "kernels": [kernel("scale", scale, &["read", "read", "read_write"], 4), kernel("add", add, &["read", "read_write"], 0)],
         "buffers": [
             {"role": "output", "name": "slab0", "bytes": 16},
             {"role": "input", "name": "x", "bytes": 16},
             {"role": "scalars", "name": "scalars", "bytes": 256},
-            {"role": "state", "name": "total", "bytes": 16},
+            {"role": "state", "name": "arena 0", "bytes": 272},
+            {"role": "state", "name": "total", "bytes": 16, "part_of": {"buffer": 3, "offset": 256}},
             {"role": "params", "name": "params", "bytes": 256},
         ],
         "launches": [
             {"label": "scale", "kernel": 0, "buffers": [1, 2, 0], "params": "03000000", "grid": [1, 1, 1]},
-            {"label": "add", "kernel": 1, "buffers": [0, 3], "params": "", "grid": [1, 1, 1]},
+            {"label": "add", "kernel": 1, "buffers": [0, 4], "params": "", "grid": [1, 1, 1]},
         ],
         "inputs": [{"name": "x", "ty": ty, "buffer": 1}],
         "scalars": ["factor"],
-        "states": [{"name": "total", "ty": ty, "buffer": 3}],
+        "states": [{"name": "total", "ty": ty, "buffer": 4}],
         "outputs": [{"name": "y", "ty": ty, "buffer": 0}],
     })
 }

@@ -2,7 +2,7 @@
 //! β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), where t is the count of steps, this one included. AdamW: p *= 1 − lr·weight_decay
 //! instead of the first.
 
-use crate::reference::{Answer, Expected, Tensor, cast, raised};
+use crate::reference::{Answer, Expected, Tensor, cast, each, raised};
 use wgslab::kernels::adam::Adam;
 use wgslab::tape::Op;
 
@@ -10,6 +10,10 @@ use wgslab::tape::Op;
 const ULPS: f64 = 20.0;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    each::<Adam>(op, x, one)
+}
+
+fn one(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Adam>(op);
     if raised(x, 6) {
         return Answer::new([0, 2, 3].map(|i| Expected::exact(x[i].f.clone())).into());

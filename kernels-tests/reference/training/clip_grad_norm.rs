@@ -1,6 +1,6 @@
 //! clip_grad_norm: √Σg² over all gradients, divided by the loss scale; min(1, max_norm/(norm + 1e-6)) / scale.
 
-use crate::reference::{Answer, Expected, Tensor};
+use crate::reference::{Answer, Expected, Tensor, cast, each};
 use std::any::Any;
 use wgslab::kernels::clip_grad_norm::{ApplyCoefficient, GradNorm};
 use wgslab::tape::Op;
@@ -9,12 +9,14 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let any: &dyn Any = op;
     match any.downcast_ref::<GradNorm>() {
         Some(op) => norm(op, x),
-        None if any.is::<ApplyCoefficient>() => {
-            let scaled = x[0].f.iter().map(|g| (g * x[1].f[0], (g * x[1].f[0]).abs())).collect();
-            Answer::new(vec![Expected::sums(scaled, 1)])
-        }
-        None => panic!("the reference does not know the op {op:?}"),
+        None => each::<ApplyCoefficient>(op, x, apply),
     }
+}
+
+fn apply(op: &dyn Op, x: &[Tensor]) -> Answer {
+    cast::<ApplyCoefficient>(op);
+    let scaled = x[0].f.iter().map(|g| (g * x[1].f[0], (g * x[1].f[0]).abs())).collect();
+    Answer::new(vec![Expected::sums(scaled, 1)])
 }
 
 fn norm(op: &GradNorm, x: &[Tensor]) -> Answer {

@@ -1,10 +1,14 @@
 //! ema: keep·target + (1 − keep)·factor·x. Under a raised guard the target stays as it was.
 
-use crate::reference::{Answer, Expected, Tensor, cast, raised};
+use crate::reference::{Answer, Expected, Tensor, cast, each, raised};
 use wgslab::kernels::ema::Ema;
 use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    each::<Ema>(op, x, one)
+}
+
+fn one(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Ema>(op);
     if raised(x, if op.slot.is_some() { 3 } else { 2 }) {
         return Answer::new(vec![Expected::exact(x[0].f.clone())]);

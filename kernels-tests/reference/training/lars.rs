@@ -1,11 +1,15 @@
 //! lars, as the code of Barlow Twins writes it: d = g + weight_decay·p; q = eta·‖p‖/‖d‖ where both norms are positive,
 //! else 1 (clipped: min(q/lr, 1)); mu = momentum·mu + q·d; p −= lr·mu.
 
-use crate::reference::{Answer, Expected, Tensor, cast, raised};
+use crate::reference::{Answer, Expected, Tensor, cast, each, raised};
 use wgslab::kernels::lars::Lars;
 use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    each::<Lars>(op, x, one)
+}
+
+fn one(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Lars>(op);
     if raised(x, 4) {
         return Answer::new([0, 2].map(|i| Expected::exact(x[i].f.clone())).into());

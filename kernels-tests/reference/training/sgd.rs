@@ -1,10 +1,14 @@
 //! sgd, as PyTorch writes it: g += weight_decay·p; v = momentum·v + g; p −= lr·v, or lr·(g + momentum·v) with Nesterov.
 
-use crate::reference::{Answer, Expected, Tensor, cast, raised};
+use crate::reference::{Answer, Expected, Tensor, cast, each, raised};
 use wgslab::kernels::sgd::Sgd;
 use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
+    each::<Sgd>(op, x, one)
+}
+
+fn one(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Sgd>(op);
     if raised(x, 4) {
         return Answer::new([0, 2].map(|i| Expected::exact(x[i].f.clone())).into());

@@ -1,11 +1,9 @@
 // adam: g = grad + decay·w; m' = β1 m + (1 − β1) g; v' = β2 v + (1 − β2) g²;
 // w' = (1 − lr·shrink) w − lr · m'/(1 − β1^t) / (√(v'/(1 − β2^t)) + eps), all in place; t counts from 1.
-// Of decay (Adam) and shrink (AdamW) one is 0.
-// A workgroup owns 256 vec4 in a row; buffers are padded to 16 bytes, and what the padding holds is read by nobody.
+// Of decay (Adam) and shrink (AdamW) one is 0. Each tensor has a decay and a slot of the learning rate of its own.
+// A workgroup owns 256 vec4 in a row of a tensor; tensors are padded to 16 bytes, and what the padding holds is read by nobody.
 
 struct Params {
-    vectors: u32,
-    lr: u32,
     beta1: f32,
     beta2: f32,
     rest1: f32,
@@ -13,8 +11,8 @@ struct Params {
     log1: f32,
     log2: f32,
     eps: f32,
-    decay: f32,
-    shrink: f32,
+    decoupled: u32,
+    tensors: array<vec4<u32>, $ROWS>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> w: array<vec4<f32>>;
@@ -36,18 +34,26 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (held()) {
         return;
     }
+    let group = group_index(wid, groups);
+    let row = row_of(group);
+    let tensor = p.tensors[row];
+    let at = p.tensors[row + 1u];
+    let lr = scalars[tensor.z];
+    let decoupled = p.decoupled != 0u;
+    let decay = select(bitcast<f32>(tensor.w), 0.0, decoupled);
+    let shrink = select(0.0, bitcast<f32>(tensor.w), decoupled);
     let t = count[0];
-    let rate = scalars[p.lr] / one_minus_exp(t * p.log1);
-    let keep = 1.0 - scalars[p.lr] * p.shrink;
+    let rate = lr / one_minus_exp(t * p.log1);
+    let keep = 1.0 - lr * shrink;
     let correction = inverseSqrt(one_minus_exp(t * p.log2));
-    let start = group_index(wid, groups) * 256u;
-    for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
-        let old = w[i];
-        let g = grad[i] + p.decay * old;
-        let first = p.beta1 * m[i] + p.rest1 * g;
-        let second = p.beta2 * v[i] + p.rest2 * g * g;
-        m[i] = first;
-        v[i] = second;
-        w[i] = keep * old - rate * first / (sqrt(second) * correction + p.eps);
+    let start = (group - tensor.x) * 256u;
+    for (var i = start + lane; i < min(start + 256u, tensor.y); i += 64u) {
+        let old = w[at.x + i];
+        let g = grad[at.y + i] + decay * old;
+        let first = p.beta1 * m[at.z + i] + p.rest1 * g;
+        let second = p.beta2 * v[at.w + i] + p.rest2 * g * g;
+        m[at.z + i] = first;
+        v[at.w + i] = second;
+        w[at.x + i] = keep * old - rate * first / (sqrt(second) * correction + p.eps);
     }
 }

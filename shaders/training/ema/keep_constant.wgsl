@@ -1,8 +1,8 @@
-// keep is a number of the op.
+// keep is a number of the tensor.
 
-struct Params { vectors: u32, keep: f32, factor: f32 }
+struct Params { tensors: array<vec4<u32>, $ROWS> }
 @group(0) @binding(0) var<uniform> p: Params;
 
-fn keep() -> f32 {
-    return p.keep;
+fn keep_of(word: u32) -> f32 {
+    return bitcast<f32>(word);
 }

@@ -113,7 +113,7 @@ fn nodes(case: &Case) -> Result<Vec<Step>> {
 }
 
 fn launches(step: &Step, variant: &'static str, caps: &Caps) -> Result<Vec<Launch>> {
-    let mut e = Emit { x: &step.x, y: &step.y, variant, caps, launches: Vec::new() };
+    let mut e = Emit::apart(&step.x, &step.y, variant, caps);
     step.op.emit(&mut e)?;
     Ok(e.launches)
 }

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_variant_that_is_not_there_is_refused() {
         let (one, caps) = (pass(Direction::Forward, DType::F32, [16, 16, 3, 1]), Caps::portable());
-        let mut e = Emit { x: &[], y: &[], variant: "broadcast", caps: &caps, launches: Vec::new() };
+        let mut e = Emit::apart(&[], &[], "broadcast", &caps);
         let why = one.emit(&mut e, &Ending::NONE).unwrap_err().to_string();
         assert!(why.contains("conv2d.forward has no variant broadcast") && why.contains("winograd_tiled"), "{why}");
         assert!(e.launches.is_empty() && one.workspace("broadcast", &caps).is_empty());

@@ -5,9 +5,11 @@
 
 use crate::base::{Error, Result};
 use crate::device::{Kernel, Piece};
-use crate::kernels::{Case, Fill, guarded, same_types, vec4_grid};
+use crate::kernels::many::{self, Joined, Many, Tensor, launch_all, under};
+use crate::kernels::{Case, Fill, same_types};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
+use std::sync::Arc;
 
 /// (param, grad, exp_avg, exp_avg_sq, step, scalars, guard?) -> (param', exp_avg', exp_avg_sq'), in place. `step` is
 /// an f32 [1] that counts this step too.
@@ -29,8 +31,6 @@ pub struct Adam {
 
 params! {
     struct Params {
-        vectors: u32,
-        lr: u32,
         beta1: f32,
         beta2: f32,
         rest1: f32,
@@ -38,15 +38,23 @@ params! {
         log1: f32,
         log2: f32,
         eps: f32,
-        decay: f32,
-        shrink: f32,
+        decoupled: u32,
+        tensors: [[u32; 4]; 0],
     }
 }
 
-const FREE: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("common/unguarded.wgsl"), piece!("training/adam/step.wgsl")];
-const GUARDED: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("common/guarded.wgsl"), piece!("training/adam/step.wgsl")];
+const FREE: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
+    piece!("common/unguarded.wgsl"),
+    piece!("training/adam/step.wgsl"),
+];
+const GUARDED: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
+    piece!("common/guarded.wgsl"),
+    piece!("training/adam/step.wgsl"),
+];
 
 impl Tape {
     /// Moves the state `param` along `grad`, keeping its means in the states `optim.<param>.exp_avg` and
@@ -86,32 +94,64 @@ impl Op for Adam {
         Some(6)
     }
 
+    fn own_inputs(&self) -> Option<usize> {
+        Some(Self::OWN)
+    }
+
+    fn joined(&self, ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        many::joined::<Self>(ops)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        // In f64: 1 − 0.999 and log 0.999 keep few digits in f32.
-        let (b1, b2) = (f64::from(self.beta1), f64::from(self.beta2));
-        let (decay, shrink) = if self.decoupled { (0.0, self.weight_decay) } else { (self.weight_decay, 0.0) };
-        let params = Params {
-            vectors,
-            lr: self.lr,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            rest1: (1.0 - b1) as f32,
-            rest2: (1.0 - b2) as f32,
-            log1: b1.ln() as f32,
-            log2: b2.ln() as f32,
-            eps: self.eps,
-            decay,
-            shrink,
-        };
-        let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::Out(2), Slot::In(4), Slot::In(5)];
-        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("adam.step", "portable", FREE), GUARDED, buffers);
-        e.launch(kernel, &buffers, &params, grid);
-        Ok(())
+        Self::emit_all(std::slice::from_ref(self), e)
     }
 
     fn cost(&self, x: &[Type], _y: &[Type]) -> Cost {
         Cost { flops: 13 * x[0].shape.numel() as u64, bytes: 7 * x[0].bytes() }
+    }
+}
+
+impl Many for Adam {
+    const OWN: usize = 4;
+
+    fn joins(&self, other: &Self) -> bool {
+        *self == Adam { weight_decay: self.weight_decay, lr: self.lr, ..other.clone() }
+    }
+
+    fn emit_all(all: &[Self], e: &mut Emit<'_>) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let tensor = |(i, op): (usize, &Self)| {
+            let (x, y) = (i * Self::OWN, 3 * i);
+            let vectors = e.y[y].shape.numel().div_ceil(4);
+            Tensor {
+                groups: vectors.div_ceil(256),
+                size: vectors as u32,
+                words: [op.lr, op.weight_decay.to_bits()],
+                slots: vec![Slot::Out(y), Slot::In(x + 1), Slot::Out(y + 1), Slot::Out(y + 2)],
+                index: 0,
+            }
+        };
+        let tensors: Vec<Tensor> = all.iter().enumerate().map(tensor).collect();
+        let step = Self::OWN * all.len();
+        let mut common = vec![Slot::In(step), Slot::In(step + 1)];
+        let guard = (e.x.len() > step + 2).then_some(Slot::In(step + 2));
+        let kernel = under(guard, Kernel::new("adam.step", "portable", FREE), GUARDED, 6);
+        common.extend(guard);
+        // In f64: 1 − 0.999 and log 0.999 keep few digits in f32.
+        let (b1, b2) = (f64::from(first.beta1), f64::from(first.beta2));
+        let params = Params {
+            beta1: first.beta1,
+            beta2: first.beta2,
+            rest1: (1.0 - b1) as f32,
+            rest2: (1.0 - b2) as f32,
+            log1: b1.ln() as f32,
+            log2: b2.ln() as f32,
+            eps: first.eps,
+            decoupled: u32::from(first.decoupled),
+            tensors: [],
+        };
+        launch_all(e, &kernel, (&tensors, &common), &params);
+        Ok(())
     }
 }
 
@@ -126,7 +166,23 @@ pub fn cases() -> Vec<Case> {
         x.extend(guard.map(|g| (Type::u32([1]), Fill::Words(vec![g]))));
         Case::new(name, op, x)
     };
+    // Two tensors at once, with settings of their own.
+    let both = |name, decoupled, guard: Option<u32>| {
+        let op = |weight_decay, lr| Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled, lr };
+        let own = |n: usize| {
+            let (ty, squares) = (Type::f32([n]), Fill::Uniform(0.1, 2.0));
+            [(ty, Fill::Normal), (ty, Fill::Normal), (ty, Fill::Normal), (ty, squares)]
+        };
+        let mut x = [own(1031), own(6)].concat();
+        x.push((Type::f32([1]), Fill::Values(vec![3.0])));
+        x.push((Type::f32([crate::tape::record::SCALARS]), Fill::Values(vec![0.1, 0.01])));
+        x.extend(guard.map(|g| (Type::u32([1]), Fill::Words(vec![g]))));
+        Case::new(name, Joined { each: vec![op(0.01, 1), op(0.0, 0)] }, x)
+    };
     vec![
+        both("two tensors", false, None),
+        both("two tensors, decoupled, guard down", true, Some(0)),
+        both("two tensors, guard up", false, Some(1)),
         case("one", 1, 1.0, false, None),
         case("first step", 1009, 1.0, false, None),
         case("late step", 1025, 2000.0, false, None),

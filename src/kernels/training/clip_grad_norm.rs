@@ -3,10 +3,12 @@
 //! It has no gradient. Shaders: shaders/training/clip_grad_norm/.
 
 use crate::base::{DType, Error, Result};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::device::{Caps, Kernel, Piece};
+use crate::kernels::many::{self, Joined, Many, Tensor, launch_all};
+use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
+use std::sync::Arc;
 
 /// (gradients f32 of any shapes …, loss scale f32 [1] where `scaled`) -> (norm [1], coefficient [1]).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -22,17 +24,18 @@ pub struct GradNorm {
 pub struct ApplyCoefficient;
 
 params! {
-    struct Partial { elements: u32, first: u32, groups: u32 }
+    struct Partial { tensors: [[u32; 4]; 0] }
 }
 params! {
     struct Finish { parts: u32, max_norm: f32 }
 }
 params! {
-    struct Apply { vectors: u32 }
+    struct Apply { tensors: [[u32; 4]; 0] }
 }
 
 const PARTIAL: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/sum64.wgsl"),
     piece!("common/squares.wgsl"),
     piece!("training/clip_grad_norm/partial.wgsl"),
@@ -47,7 +50,8 @@ const FINISH_SCALED: &[Piece] = &[
     piece!("training/clip_grad_norm/scaled.wgsl"),
     piece!("training/clip_grad_norm/finish.wgsl"),
 ];
-const APPLY: &[Piece] = &[piece!("common/index.wgsl"), piece!("training/clip_grad_norm/apply.wgsl")];
+const APPLY: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("common/tensors.wgsl"), piece!("training/clip_grad_norm/apply.wgsl")];
 
 impl Tape {
     /// `grads` (f32 of any shapes, at least one) clipped to a common length of `max_norm` (`f32::MAX` for no limit) and
@@ -89,23 +93,29 @@ impl Op for GradNorm {
         Ok(vec![Type::f32([1]); 2])
     }
 
+    fn together(&self, inputs: usize) -> Vec<Vec<usize>> {
+        vec![(0..inputs - usize::from(self.scaled)).collect()]
+    }
+
     fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         vec![Type::f32([self.grads(x).iter().map(partials).sum::<usize>()])]
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (grads, mut first) = (self.grads(e.x).to_vec(), 0);
+        let (grads, mut first) = (self.grads(e.x), 0);
+        let mut tensors = Vec::new();
         for (i, g) in grads.iter().enumerate() {
-            let groups = partials(g);
-            let params = Partial { elements: g.shape.numel() as u32, first, groups: groups as u32 };
-            let kernel = Kernel::new("clip_grad_norm.partial", "portable", PARTIAL);
-            e.launch(kernel, &[Slot::In(i), Slot::Work(0)], &params, groups_1d(groups));
+            let (groups, size, slots) = (partials(g), g.shape.numel() as u32, vec![Slot::In(i)]);
+            tensors.push(Tensor { groups, size, words: [0; 2], slots, index: first });
             first += groups as u32;
         }
+        let scale = Slot::In(grads.len());
+        let kernel = Kernel::new("clip_grad_norm.partial", "portable", PARTIAL);
+        launch_all(e, &kernel, (&tensors, &[Slot::Work(0)]), &Partial { tensors: [] });
         let mut buffers = vec![Slot::Work(0), Slot::Out(0), Slot::Out(1)];
         let mut pieces = FINISH;
         if self.scaled {
-            buffers.push(Slot::In(grads.len()));
+            buffers.push(scale);
             pieces = FINISH_SCALED;
         }
         let params = Finish { parts: first, max_norm: self.max_norm };
@@ -137,15 +147,40 @@ impl Op for ApplyCoefficient {
         vec![(0, 0)]
     }
 
+    fn own_inputs(&self) -> Option<usize> {
+        Some(Self::OWN)
+    }
+
+    fn joined(&self, ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        many::joined::<Self>(ops)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let kernel = Kernel::new("clip_grad_norm.apply", "portable", APPLY);
-        e.launch(kernel, &[Slot::Out(0), Slot::In(1)], &Apply { vectors }, grid);
-        Ok(())
+        Self::emit_all(std::slice::from_ref(self), e)
     }
 
     fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
         Cost { flops: y[0].shape.numel() as u64, bytes: 2 * y[0].bytes() }
+    }
+}
+
+impl Many for ApplyCoefficient {
+    const OWN: usize = 1;
+
+    fn joins(&self, _other: &Self) -> bool {
+        true
+    }
+
+    fn emit_all(all: &[Self], e: &mut Emit<'_>) -> Result<()> {
+        let tensor = |i: usize| {
+            let vectors = e.y[i].shape.numel().div_ceil(4);
+            let (groups, size, slots) = (vectors.div_ceil(256), vectors as u32, vec![Slot::Out(i)]);
+            Tensor { groups, size, words: [0; 2], slots, index: 0 }
+        };
+        let tensors: Vec<Tensor> = (0..all.len()).map(tensor).collect();
+        let kernel = Kernel::new("clip_grad_norm.apply", "portable", APPLY);
+        launch_all(e, &kernel, (&tensors, &[Slot::In(all.len())]), &Apply { tensors: [] });
+        Ok(())
     }
 }
 
@@ -168,6 +203,16 @@ pub fn cases() -> Vec<Case> {
         case("several partial sums", &[8197, 3, 4097], 2.0, None),
         case("scaled", &[257, 64], 1.0, Some(1024.0)),
         case("scaled, no limit", &[65], f32::MAX, Some(0.25)),
+        Case::new(
+            "coefficient, two tensors",
+            Joined { each: vec![ApplyCoefficient; 2] },
+            [
+                (Type::f32([1031]), Fill::Normal),
+                (Type::f32([6]), Fill::Normal),
+                (Type::f32([1]), Fill::Values(vec![0.3])),
+            ]
+            .to_vec(),
+        ),
         apply("coefficient, one", 1, 0.5),
         apply("coefficient, prime", 1009, 0.37),
         apply("coefficient, a workgroup and one", 1025, 1.0),

@@ -3,10 +3,12 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::kernels::many::{self, Joined, Many, Tensor, launch_all};
+use crate::kernels::{Case, Fill};
 use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Scalar, Slot, Tape, Type, Var};
 use crate::{params, piece};
+use std::sync::Arc;
 
 /// An exponential moving average, in place on input 0. Inputs: target, x, the scalars where `slot` is given, and the
 /// step's guard where it has one.
@@ -21,34 +23,34 @@ pub struct Ema {
 }
 
 params! {
-    struct Params { vectors: u32, keep: f32, factor: f32 }
-}
-
-params! {
-    struct Scheduled { vectors: u32, slot: u32, factor: f32 }
+    struct Params { tensors: [[u32; 4]; 0] }
 }
 
 /// Pieces by what keep is and whether there is a guard.
 const CONSTANT: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/unguarded.wgsl"),
     piece!("training/ema/keep_constant.wgsl"),
     piece!("training/ema/forward.wgsl"),
 ];
 const CONSTANT_GUARDED: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/guarded.wgsl"),
     piece!("training/ema/keep_constant.wgsl"),
     piece!("training/ema/forward.wgsl"),
 ];
 const SCHEDULED: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/unguarded.wgsl"),
     piece!("training/ema/keep_scheduled.wgsl"),
     piece!("training/ema/forward.wgsl"),
 ];
 const SCHEDULED_GUARDED: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/guarded.wgsl"),
     piece!("training/ema/keep_scheduled.wgsl"),
     piece!("training/ema/forward.wgsl"),
@@ -112,28 +114,54 @@ impl Op for Ema {
         Some(self.plain())
     }
 
+    fn own_inputs(&self) -> Option<usize> {
+        Some(Self::OWN)
+    }
+
+    fn joined(&self, ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        many::joined::<Self>(ops)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let guarded = e.x.len() > self.plain();
-        let mut buffers = vec![Slot::Out(0)];
-        buffers.extend((1..e.x.len()).map(Slot::In));
-        let pieces = match (self.slot, guarded) {
+        Self::emit_all(std::slice::from_ref(self), e)
+    }
+
+    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
+        Cost { flops: 3 * y[0].shape.numel() as u64, bytes: 3 * y[0].bytes() }
+    }
+}
+
+impl Many for Ema {
+    const OWN: usize = 2;
+
+    fn joins(&self, other: &Self) -> bool {
+        self.slot.is_some() == other.slot.is_some()
+    }
+
+    fn emit_all(all: &[Self], e: &mut Emit<'_>) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let tensor = |(i, op): (usize, &Self)| {
+            let vectors = e.y[i].shape.numel().div_ceil(4);
+            Tensor {
+                groups: vectors.div_ceil(256),
+                size: vectors as u32,
+                words: [op.slot.unwrap_or(op.keep.to_bits()), op.factor.to_bits()],
+                slots: vec![Slot::Out(i), Slot::In(i * Self::OWN + 1)],
+                index: 0,
+            }
+        };
+        let tensors: Vec<Tensor> = all.iter().enumerate().map(tensor).collect();
+        let common: Vec<Slot> = (all.len() * Self::OWN..e.x.len()).map(Slot::In).collect();
+        let pieces = match (first.slot, common.len() > first.plain() - Self::OWN) {
             (None, false) => CONSTANT,
             (None, true) => CONSTANT_GUARDED,
             (Some(_), false) => SCHEDULED,
             (Some(_), true) => SCHEDULED_GUARDED,
         };
-        // The guard is the last input and the target, input 0, is binding 1: its binding is the number of inputs.
-        let kernel = Kernel::new("ema.forward", "portable", pieces).with("GUARD", e.x.len() as u32);
-        match self.slot {
-            None => e.launch(kernel, &buffers, &Params { vectors, keep: self.keep, factor: self.factor }, grid),
-            Some(slot) => e.launch(kernel, &buffers, &Scheduled { vectors, slot, factor: self.factor }, grid),
-        }
+        // The guard is the last input, and is bound last.
+        let kernel = Kernel::new("ema.forward", "portable", pieces).with("GUARD", (Self::OWN + common.len()) as u32);
+        launch_all(e, &kernel, (&tensors, &common), &Params { tensors: [] });
         Ok(())
-    }
-
-    fn cost(&self, _x: &[Type], y: &[Type]) -> Cost {
-        Cost { flops: 3 * y[0].shape.numel() as u64, bytes: 3 * y[0].bytes() }
     }
 }
 
@@ -149,7 +177,14 @@ pub fn cases() -> Vec<Case> {
     let scheduled = Ema { keep: 0.0, slot: Some(3), factor: 1.0 };
     let scalars = || (Type::f32([SCALARS]), Fill::Uniform(0.5, 1.0));
     let guard = |raised| (Type::u32([1]), Fill::Words(vec![raised]));
+    let both = |name, each: [Ema; 2], common: Vec<(Type, Fill)>| {
+        let own = [1031, 1031, 6, 6].map(|n| (Type::f32([n]), Fill::Normal));
+        Case::new(name, Joined { each: each.to_vec() }, [own.to_vec(), common].concat())
+    };
+    let slow = Ema { slot: Some(9), factor: 1.5, ..scheduled.clone() };
     vec![
+        both("two tensors", [constant(0.9, 1.0), constant(0.75, 1.25)], vec![]),
+        both("two tensors, scheduled, guard down", [scheduled.clone(), slow], vec![scalars(), guard(0)]),
         case("one", &[1], constant(0.9, 1.0), vec![]),
         case("prime", &[7, 13, 11], constant(0.99, 1.25), vec![]),
         case("guard down", &[1025], constant(0.9, 1.0), vec![guard(0)]),

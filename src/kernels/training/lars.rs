@@ -4,10 +4,12 @@
 //! [`Tape::sgd`]'s without decay. Shaders: shaders/training/lars/, and the step of shaders/training/sgd/.
 
 use crate::base::Result;
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, guarded, same_types, sgd, vec4_grid};
+use crate::device::{Kernel, Piece};
+use crate::kernels::many::{self, Joined, Many, Tensor, launch_all, under};
+use crate::kernels::{Case, Fill, same_types, sgd};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
+use std::sync::Arc;
 
 /// (param, grad, velocity, scalars, guard?) -> (param', velocity'), in place.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -25,27 +27,30 @@ pub struct Lars {
 }
 
 params! {
-    struct Partial { elements: u32, decay: f32, groups: u32 }
+    struct Partial { tensors: [[u32; 4]; 0] }
 }
 params! {
-    struct Trust { groups: u32, lr: u32, eta: f32, clip: u32 }
+    struct Trust { eta: f32, clip: u32, padding: [u32; 2], tensors: [[u32; 4]; 0] }
 }
 
 const PARTIAL: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/sum64.wgsl"),
     piece!("common/squares.wgsl"),
     piece!("training/lars/partial.wgsl"),
 ];
-const TRUST: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("training/lars/trust.wgsl")];
+const TRUST: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/sum64.wgsl"), piece!("training/lars/trust.wgsl")];
 const FREE: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/unguarded.wgsl"),
     piece!("training/lars/trusted.wgsl"),
     piece!("training/sgd/step.wgsl"),
 ];
 const GUARDED: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/guarded.wgsl"),
     piece!("training/lars/trusted.wgsl"),
     piece!("training/sgd/step.wgsl"),
@@ -89,30 +94,76 @@ impl Op for Lars {
         Some(4)
     }
 
+    fn own_inputs(&self) -> Option<usize> {
+        Some(Self::OWN)
+    }
+
+    fn joined(&self, ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        many::joined::<Self>(ops)
+    }
+
     fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &crate::device::Caps) -> Vec<Type> {
-        vec![Type::f32([2 * partials(x[0].shape.numel())]), Type::f32([1])]
+        Self::workspaces(std::slice::from_ref(self), x)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let elements = e.y[0].shape.numel();
-        let groups = partials(elements) as u32;
-        let params = Partial { elements: elements as u32, decay: self.weight_decay, groups };
-        let buffers = [Slot::Out(0), Slot::In(1), Slot::Work(0)];
-        e.launch(Kernel::new("lars.partial", "portable", PARTIAL), &buffers, &params, groups_1d(groups as usize));
-        let params = Trust { groups, lr: self.lr, eta: self.eta, clip: u32::from(self.clip) };
-        let buffers = [Slot::Work(0), Slot::In(3), Slot::Work(1)];
-        e.launch(Kernel::new("lars.trust", "portable", TRUST), &buffers, &params, [1, 1, 1]);
-        let (vectors, grid) = vec4_grid(elements);
-        let (momentum, decay) = (self.momentum, self.weight_decay);
-        let params = sgd::Params { vectors, lr: self.lr, momentum, decay, nesterov: 0 };
-        let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::In(3), Slot::Work(1)];
-        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("lars.step", "portable", FREE), GUARDED, buffers);
-        e.launch(kernel, &buffers, &params, grid);
-        Ok(())
+        Self::emit_all(std::slice::from_ref(self), e)
     }
 
     fn cost(&self, x: &[Type], _y: &[Type]) -> Cost {
         Cost { flops: 13 * x[0].shape.numel() as u64, bytes: 7 * x[0].bytes() }
+    }
+}
+
+impl Many for Lars {
+    const OWN: usize = 3;
+
+    fn joins(&self, other: &Self) -> bool {
+        *self == Lars { weight_decay: self.weight_decay, lr: self.lr, ..other.clone() }
+    }
+
+    /// The sums of the workgroups, and a ratio of each tensor.
+    fn workspaces(all: &[Self], x: &[Type]) -> Vec<Type> {
+        let sums = (0..all.len()).map(|i| partials(x[i * Self::OWN].shape.numel()));
+        vec![Type::f32([2 * sums.sum::<usize>()]), Type::f32([all.len()])]
+    }
+
+    fn emit_all(all: &[Self], e: &mut Emit<'_>) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let (mut sums, mut ratios, mut steps, mut part) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (i, op) in all.iter().enumerate() {
+            let elements = e.y[2 * i].shape.numel();
+            let groups = partials(elements);
+            sums.push(Tensor {
+                groups,
+                size: elements as u32,
+                words: [op.weight_decay.to_bits(), 0],
+                slots: vec![Slot::Out(2 * i), Slot::In(i * Self::OWN + 1)],
+                index: part,
+            });
+            ratios.push(Tensor {
+                groups: 1,
+                size: groups as u32,
+                words: [part, op.lr],
+                slots: Vec::new(),
+                index: i as u32,
+            });
+            steps.push(sgd::tensor(i, (op.lr, op.weight_decay), e));
+            part += groups as u32;
+        }
+        let scalars = Slot::In(Self::OWN * all.len());
+        let kernel = Kernel::new("lars.partial", "portable", PARTIAL);
+        launch_all(e, &kernel, (&sums, &[Slot::Work(0)]), &Partial { tensors: [] });
+        let kernel = Kernel::new("lars.trust", "portable", TRUST);
+        let (eta, clip) = (first.eta, u32::from(first.clip));
+        let params = Trust { eta, clip, padding: [0; 2], tensors: [] };
+        launch_all(e, &kernel, (&ratios, &[Slot::Work(0), scalars, Slot::Work(1)]), &params);
+        let guard = (e.x.len() > Self::OWN * all.len() + 1).then_some(Slot::In(Self::OWN * all.len() + 1));
+        let kernel = under(guard, Kernel::new("lars.step", "portable", FREE), GUARDED, 5);
+        let common: Vec<Slot> = [scalars, Slot::Work(1)].into_iter().chain(guard).collect();
+        let params = sgd::Params { momentum: first.momentum, nesterov: 0, padding: [0; 2], tensors: [] };
+        launch_all(e, &kernel, (&steps, &common), &params);
+        Ok(())
     }
 }
 
@@ -128,7 +179,14 @@ pub fn cases() -> Vec<Case> {
     let plain = Lars { momentum: 0.9, weight_decay: 0.01, eta: 0.001, clip: false, lr: 1 };
     let clipped = Lars { clip: true, ..plain.clone() };
     let large = Lars { eta: 5.0, ..clipped.clone() };
+    let both = {
+        let own = |n: usize| vec![(Type::f32([n]), Fill::Normal); 3];
+        let scalars = (Type::f32([crate::tape::record::SCALARS]), Fill::Values(vec![0.7, 0.3]));
+        let each = vec![clipped.clone(), Lars { weight_decay: 0.0, lr: 0, ..clipped.clone() }];
+        Case::new("two tensors", Joined { each }, [own(8197), own(6), vec![scalars]].concat())
+    };
     vec![
+        both,
         case("one", 1, &plain, Fill::Normal, None),
         case("prime", 1009, &plain, Fill::Normal, None),
         case("three partial sums", 8197, &plain, Fill::Normal, None),

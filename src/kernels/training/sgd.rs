@@ -3,9 +3,11 @@
 
 use crate::base::Result;
 use crate::device::{Kernel, Piece};
-use crate::kernels::{Case, Fill, guarded, same_types, vec4_grid};
+use crate::kernels::many::{self, Joined, Many, Tensor, launch_all, under};
+use crate::kernels::{Case, Fill, same_types};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
+use std::sync::Arc;
 
 /// (param, grad, velocity, scalars, guard?) -> (param', velocity'), in place.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -22,17 +24,19 @@ pub struct Sgd {
 
 params! {
     /// Shared with lars, whose step is this one with a trust ratio.
-    pub(crate) struct Params { vectors: u32, lr: u32, momentum: f32, decay: f32, nesterov: u32 }
+    pub(crate) struct Params { momentum: f32, nesterov: u32, padding: [u32; 2], tensors: [[u32; 4]; 0] }
 }
 
 const FREE: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/unguarded.wgsl"),
     piece!("training/sgd/untrusted.wgsl"),
     piece!("training/sgd/step.wgsl"),
 ];
 const GUARDED: &[Piece] = &[
     piece!("common/index.wgsl"),
+    piece!("common/tensors.wgsl"),
     piece!("common/guarded.wgsl"),
     piece!("training/sgd/untrusted.wgsl"),
     piece!("training/sgd/step.wgsl"),
@@ -70,18 +74,55 @@ impl Op for Sgd {
         Some(4)
     }
 
+    fn own_inputs(&self) -> Option<usize> {
+        Some(Self::OWN)
+    }
+
+    fn joined(&self, ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
+        many::joined::<Self>(ops)
+    }
+
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let nesterov = u32::from(self.nesterov);
-        let params = Params { vectors, lr: self.lr, momentum: self.momentum, decay: self.weight_decay, nesterov };
-        let buffers = vec![Slot::Out(0), Slot::In(1), Slot::Out(1), Slot::In(3)];
-        let (kernel, buffers) = guarded(self, e.x.len(), Kernel::new("sgd.step", "portable", FREE), GUARDED, buffers);
-        e.launch(kernel, &buffers, &params, grid);
-        Ok(())
+        Self::emit_all(std::slice::from_ref(self), e)
     }
 
     fn cost(&self, x: &[Type], _y: &[Type]) -> Cost {
         Cost { flops: 6 * x[0].shape.numel() as u64, bytes: 5 * x[0].bytes() }
+    }
+}
+
+/// What a step must know of tensor `i` of one whose learning rate and decay are given: lars takes the same step.
+pub(crate) fn tensor(i: usize, (lr, decay): (u32, f32), e: &Emit<'_>) -> Tensor {
+    let (x, y) = (3 * i, 2 * i);
+    let vectors = e.y[y].shape.numel().div_ceil(4);
+    Tensor {
+        groups: vectors.div_ceil(256),
+        size: vectors as u32,
+        words: [lr, decay.to_bits()],
+        slots: vec![Slot::Out(y), Slot::In(x + 1), Slot::Out(y + 1)],
+        index: i as u32,
+    }
+}
+
+impl Many for Sgd {
+    const OWN: usize = 3;
+
+    fn joins(&self, other: &Self) -> bool {
+        (self.momentum, self.nesterov) == (other.momentum, other.nesterov)
+    }
+
+    fn emit_all(all: &[Self], e: &mut Emit<'_>) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let one = |(i, op): (usize, &Self)| tensor(i, (op.lr, op.weight_decay), e);
+        let tensors: Vec<Tensor> = all.iter().enumerate().map(one).collect();
+        let scalars = Self::OWN * all.len();
+        let guard = (e.x.len() > scalars + 1).then_some(Slot::In(scalars + 1));
+        let kernel = under(guard, Kernel::new("sgd.step", "portable", FREE), GUARDED, 4);
+        let common: Vec<Slot> = std::iter::once(Slot::In(scalars)).chain(guard).collect();
+        let (momentum, nesterov) = (first.momentum, u32::from(first.nesterov));
+        let params = Params { momentum, nesterov, padding: [0; 2], tensors: [] };
+        launch_all(e, &kernel, (&tensors, &common), &params);
+        Ok(())
     }
 }
 
@@ -96,7 +137,14 @@ pub fn cases() -> Vec<Case> {
     };
     let plain = Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01, lr: 1 };
     let nesterov = Sgd { nesterov: true, ..plain.clone() };
+    let both = {
+        let own = |n: usize| vec![(Type::f32([n]), Fill::Normal); 3];
+        let scalars = (Type::f32([crate::tape::record::SCALARS]), Fill::Values(vec![0.7, 0.1]));
+        let each = vec![plain.clone(), Sgd { weight_decay: 0.0, lr: 0, ..plain.clone() }];
+        Case::new("two tensors", Joined { each }, [own(1031), own(6), vec![scalars]].concat())
+    };
     vec![
+        both,
         case("one", 1, plain.clone(), None),
         case("no momentum", 13, Sgd { momentum: 0.0, ..plain.clone() }, None),
         case("prime", 1009, plain.clone(), None),

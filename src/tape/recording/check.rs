@@ -3,6 +3,7 @@
 
 use super::{Call, Memory, Named, Recording, Role};
 use crate::base::Shape;
+use crate::device::buffer::PART_ALIGN;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::shader::Access;
 use crate::tape::demand::padded;
@@ -67,6 +68,7 @@ impl Recording {
                 format!("the buffer {name} has {bytes} bytes, which must be a multiple of 16 above 0, at most 2^44")
             })?;
         }
+        self.expect_parts()?;
         let last = self.buffers.iter().rposition(|b| b.role != Role::Params).map_or(0, |i| i + 1);
         ensure(self.buffers[..last].iter().all(|b| b.role != Role::Params), || {
             "the buffer of parameters must be the last".to_string()
@@ -74,7 +76,9 @@ impl Recording {
         for role in [Role::Input, Role::State] {
             let named = if role == Role::Input { &self.inputs } else { &self.states };
             let held: BTreeSet<usize> = named.iter().map(|n| n.buffer).collect();
-            let all = self.buffers.iter().enumerate().filter(|(_, b)| b.role == role).map(|(i, _)| i);
+            let whole: BTreeSet<usize> = self.buffers.iter().filter_map(|b| Some(b.part_of?.buffer)).collect();
+            let single = |(i, b): &(usize, &Memory)| b.role == role && !whole.contains(i);
+            let all = self.buffers.iter().enumerate().filter(single).map(|(i, _)| i);
             ensure(all.eq(held.iter().copied()) && held.len() == named.len(), || {
                 "each input and each state must have a buffer of its own, and each such buffer must hold one"
                     .to_string()
@@ -92,6 +96,30 @@ impl Recording {
         ensure(params == wanted, || {
             format!("buffers of parameters have {} bytes and must have {}", shown(&params), shown(wanted))
         })
+    }
+
+    /// Parts lie in buffers of their role that are no parts. Two parts for the host's or a state's values have no byte in
+    /// common.
+    fn expect_parts(&self) -> Result<(), String> {
+        let mut taken: Vec<(usize, u64, u64)> = Vec::new();
+        for Memory { name, role, bytes, part_of } in &self.buffers {
+            let Some(part) = part_of else { continue };
+            let whole = self.buffers.get(part.buffer).filter(|b| b.part_of.is_none() && b.role == *role);
+            let fits = |b: &Memory| part.offset.checked_add(*bytes).is_some_and(|end| end <= b.bytes);
+            ensure(whole.is_some_and(fits) && part.offset.is_multiple_of(PART_ALIGN), || {
+                format!(
+                    "{name} is no part of buffer {}: it must lie in one of its role, from a multiple of 256",
+                    part.buffer
+                )
+            })?;
+            let role = matches!(role, Role::Input | Role::State | Role::Temp | Role::Output);
+            ensure(role, || format!("{name} is a part, which its role cannot be"))?;
+            taken.push((part.buffer, part.offset, part.offset + bytes));
+        }
+        taken.retain(|(buffer, ..)| matches!(self.buffers[*buffer].role, Role::Input | Role::State));
+        taken.sort_unstable();
+        let apart = taken.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1);
+        ensure(apart, || "two inputs or states share bytes of a buffer".to_string())
     }
 
     fn expect_values(&self, what: &str, list: &[Named], roles: &[Role]) -> Result<(), String> {
@@ -136,12 +164,30 @@ impl Recording {
             ensure(*access == Access::Read || !host, || {
                 format!("binding {binding} writes a buffer that only the host writes")
             })?;
-            let again = call.buffers[..i].iter().zip(&layout.buffers).find(|(b, _)| **b == buffer);
-            ensure(again.is_none_or(|(_, other)| [*access, *other] == [Access::Read; 2]), || {
+            let earlier = call.buffers[..i].iter().zip(&layout.buffers);
+            let mut again = earlier.filter(|(b, _)| self.whole(**b).0 == self.whole(buffer).0);
+            let together = |(b, other): (&usize, &Access)| match [*access, *other] {
+                [Access::Read, Access::Read] => true,
+                [Access::ReadWrite, Access::ReadWrite] => {
+                    let ((_, from, to), (_, begin, end)) = (self.whole(buffer), self.whole(*b));
+                    to <= begin || end <= from
+                }
+                _ => false,
+            };
+            ensure(again.all(together), || {
                 format!("binding {binding} has the same buffer as another binding, and one of them writes it")
             })?;
         }
         Ok(())
+    }
+
+    /// The buffer in which a buffer lies, and its first byte and its end there.
+    fn whole(&self, buffer: usize) -> (usize, u64, u64) {
+        let bytes = self.buffers.get(buffer).map_or(0, |b| b.bytes);
+        match self.buffers.get(buffer).and_then(|b| b.part_of) {
+            Some(part) => (part.buffer, part.offset, part.offset + bytes),
+            None => (buffer, 0, bytes),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Builds a schedule in four parts: go over the nodes that run, give each value its memory, write the assigns at the
 //! end, and put values whose lifetimes do not overlap into shared slabs.
 
-use super::{Options, Place, Schedule, Step};
+use super::{Options, Place, Schedule, Step, emit};
 use crate::base::{Error, Result};
+use crate::tape::arena::{lay_out, wishes};
 use crate::tape::assign::{Assign, Copy};
 use crate::tape::lifetime::{Storage, assign_slabs};
-use crate::tape::op::{Emit, Op, Slot, Type};
+use crate::tape::op::{Op, Type};
 use crate::tape::record::{Role, SCALARS_INPUT, StepPart, Tape, Var};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The schedule of a recording as it is: nothing is fused, computed again or deferred here.
@@ -31,6 +32,10 @@ struct Builder<'a> {
     home: Vec<Option<usize>>,
     /// For each value: the position of its last reader in the recording; `usize::MAX` if it is kept.
     last_use: Vec<Option<usize>>,
+    /// For each value: the arena that it should lie in.
+    wish: Vec<Option<usize>>,
+    /// For each arena: its storage.
+    arenas: Vec<Vec<usize>>,
     /// The states that an op writes directly.
     committed: BTreeSet<&'a str>,
     steps: Vec<Step>,
@@ -52,7 +57,9 @@ impl<'a> Builder<'a> {
         // What is kept or committed is read at the end of the step.
         tape.kept().for_each(|v| last_use[root[v.index()].index()] = Some(usize::MAX));
         let (storage, home, committed, steps) = (Vec::new(), vec![None; count], BTreeSet::new(), Vec::new());
-        Builder { tape, options, live, storage, root, maker, home, last_use, committed, steps }
+        let wish = wishes(tape, &live);
+        let arenas = vec![Vec::new(); wish.iter().flatten().max().map_or(0, |last| last + 1)];
+        Builder { tape, options, live, storage, root, maker, home, last_use, wish, arenas, committed, steps }
     }
 
     fn fixed_home(&mut self, v: Var) -> Option<usize> {
@@ -62,8 +69,10 @@ impl<'a> Builder<'a> {
             Role::Temp => return None,
         };
         let bytes = self.tape.ty(v).bytes();
-        self.storage.push(Storage { bytes, birth: 0, death: usize::MAX, fixed: Some(place), slab: 0 });
+        let (birth, death, fixed) = (0, usize::MAX, Some(place));
+        self.storage.push(Storage { bytes, birth, death, fixed, slab: 0, within: None });
         self.home[v.index()] = Some(self.storage.len() - 1);
+        self.wish_for(v, self.storage.len() - 1);
         self.home[v.index()]
     }
 
@@ -77,8 +86,15 @@ impl<'a> Builder<'a> {
     fn fresh(&mut self, bytes: u64) -> usize {
         let now = self.steps.len();
         let bytes = bytes.next_multiple_of(16) + self.options.fence_bytes; // whole vec4, as buffers are
-        self.storage.push(Storage { bytes, birth: now, death: now, fixed: None, slab: usize::MAX });
+        self.storage.push(Storage { bytes, birth: now, death: now, fixed: None, slab: usize::MAX, within: None });
         self.storage.len() - 1
+    }
+
+    /// Puts the storage of a value on the list of the arena that the value should lie in.
+    fn wish_for(&mut self, v: Var, storage: usize) {
+        if let Some(arena) = self.wish[v.index()] {
+            self.arenas[arena].push(storage);
+        }
     }
 
     /// Places every live node. The output of an in-place op takes over its input's memory if nothing else needs it.
@@ -94,6 +110,7 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let mut outputs: Vec<Option<usize>> = vec![None; node.outputs.len()];
+            let mut copies = BTreeMap::new();
             for (x, y) in node.op.in_place() {
                 let root = self.root[node.inputs[x].index()];
                 if self.may_take_over(i, &inputs, x, root, node.outputs[y]) {
@@ -103,12 +120,24 @@ impl<'a> Builder<'a> {
                     self.last_use[root.index()] = Some(until);
                 } else {
                     let ty = tape.ty(node.inputs[x]);
-                    outputs[y] = Some(self.copy((&node.layer, node.part), ty, inputs[x])?);
+                    let copy = self.copy((&node.layer, node.part), ty, inputs[x])?;
+                    outputs[y] = Some(copy);
+                    copies.insert(x, copy);
                 }
+            }
+            for list in node.op.together(node.inputs.len()) {
+                self.arenas.push(list.iter().filter_map(|x| copies.get(x).copied()).collect());
             }
             let mut homes = Vec::new();
             for (o, &v) in outputs.into_iter().zip(&node.outputs) {
-                let home = o.unwrap_or_else(|| self.fresh(tape.ty(v).bytes()));
+                let home = match o {
+                    Some(home) => home,
+                    None => {
+                        let home = self.fresh(tape.ty(v).bytes());
+                        self.wish_for(v, home);
+                        home
+                    }
+                };
                 self.home[v.index()] = Some(home);
                 homes.push(home);
             }
@@ -154,9 +183,6 @@ impl<'a> Builder<'a> {
         let variant = self.options.variant(op.as_ref(), &x);
         let wanted = op.workspace(&x, &y, variant, self.options.caps);
         let work: Vec<usize> = wanted.iter().map(|t| self.fresh(t.bytes())).collect();
-        let mut e = Emit { x: &x, y: &y, variant, caps: self.options.caps, launches: Vec::new() };
-        op.emit(&mut e)?;
-        let launches = e.launches.into_iter().map(|l| (l, Vec::new())).collect();
         let now = self.steps.len();
         for &s in inputs.iter().chain(&outputs).chain(&work) {
             let storage = &mut self.storage[s];
@@ -164,7 +190,7 @@ impl<'a> Builder<'a> {
             storage.death = storage.death.max(now);
         }
         let layer = layer.to_string();
-        self.steps.push(Step { op, variant, layer, part, x, y, inputs, outputs, work, launches });
+        self.steps.push(Step { op, variant, layer, part, x, y, inputs, outputs, work, launches: Vec::new() });
         Ok(())
     }
 
@@ -241,21 +267,11 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self) -> Result<Schedule> {
+        let (lists, most) = (std::mem::take(&mut self.arenas), self.options.caps.binding_bytes);
+        let arenas = lay_out(&mut self.storage, lists, most, self.options.fence_bytes);
         let slabs = assign_slabs(&mut self.storage, self.options.reuse);
-        let place = |s: usize| match &self.storage[s].fixed {
-            Some(p) => p.clone(),
-            None => Place::Slab(self.storage[s].slab),
-        };
-        for step in &mut self.steps {
-            for (launch, places) in &mut step.launches {
-                let of = |slot: &Slot| match *slot {
-                    Slot::In(i) => place(step.inputs[i]),
-                    Slot::Out(i) => place(step.outputs[i]),
-                    Slot::Work(i) => place(step.work[i]),
-                };
-                *places = launch.buffers.iter().map(of).collect();
-            }
-        }
+        emit(&mut self.steps, &self.storage, self.options.caps)?;
+        let place = |s: usize| Place::of(&self.storage, s);
         let tape = self.tape;
         let run = tape.nodes.iter().zip(&self.live).filter(|(n, live)| **live && !n.op.is_view());
         let values_bytes = run.flat_map(|(n, _)| n.outputs.iter().map(|&v| tape.ty(v).bytes())).sum();
@@ -269,6 +285,7 @@ impl<'a> Builder<'a> {
         }
         Ok(Schedule {
             slabs,
+            arenas,
             inputs,
             scalars: tape.scalars.clone(),
             states: tape.state_types(),

@@ -296,7 +296,7 @@ async function measure() {
     for (const plan of of.plans) {
       if (run.stop) break;
       found.push(...await prepared(plan, inputs, rows.filter((r) => r.plan === plan), opened, makeRoom));
-      held.bytes += plan.recording.buffers.reduce((sum, b) => sum + b.bytes, 0);
+      held.bytes += plan.recording.buffers.reduce((sum, b) => sum + (b.part_of ? 0 : b.bytes), 0);
       facts();
     }
     held.cases.push({ name: `${of.op} ${of.case}`, rows: sideBySide(found), plans: of.plans });

@@ -98,10 +98,13 @@ async function guarded(device, what, work) {
   return made;
 }
 
-/** A recording bound to a device. Its states are found in `states`, a Map of name to buffer that Replays may share. */
+/**
+ * A recording bound to a device. Its states are found in `states`, a Map of name to { buffer, offset, size } that Replays
+ * may share: build the one that updates states before those that only read them.
+ */
 class Replay {
   constructor(device, recording, { prepend = "", states = new Map() } = {}) {
-    if (recording.schema !== "wgslab-recording/1") throw new Error(`This page cannot replay the form ${recording.schema}.`);
+    if (recording.schema !== "wgslab-recording/2") throw new Error(`This page cannot replay the form ${recording.schema}.`);
     Object.assign(this, { device, recording, prepend, states, calls: [], own: [] });
   }
 
@@ -109,9 +112,9 @@ class Replay {
   async build(onProgress = () => {}) {
     const { device, recording: r } = this;
     await guarded(device, "the buffers of this step", () => {
-      this.buffers = r.buffers.map((b) => this.#buffer(b));
+      this.#allocate();
       const params = r.buffers.findIndex((b) => b.role === "params");
-      this.blocks = params < 0 ? null : this.#params(this.buffers[params], r.buffers[params].bytes);
+      this.blocks = params < 0 ? null : this.#params(this.buffers[params].buffer, r.buffers[params].bytes);
     });
     const layouts = r.kernels.map((k) => this.#layout(k));
     let done = 0;
@@ -133,12 +136,28 @@ class Replay {
     return this;
   }
 
-  #buffer({ role, name, bytes }) {
-    if (role === "state" && this.states.has(name)) return this.states.get(name);
+  /** Makes the buffers, and says of each, as of each part of one, where it lies: `buffers` holds { buffer, offset, size }. */
+  #allocate() {
+    const r = this.recording, single = new Set(r.states.map((s) => s.buffer));
+    this.buffers = r.buffers.map(({ role, name, bytes, part_of }, i) => {
+      const known = single.has(i) && this.states.get(name);
+      return known || part_of ? known : { buffer: this.#buffer(role, name, bytes), offset: 0, size: bytes };
+    });
+    r.buffers.forEach(({ name, bytes, part_of }, i) => {
+      if (part_of) {
+        const { buffer } = this.buffers[part_of.buffer];
+        this.buffers[i] ||= { buffer, offset: part_of.offset, size: bytes };
+        if (this.buffers[i].buffer !== buffer) throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+      }
+      if (single.has(i)) this.states.set(name, this.buffers[i]);
+    });
+  }
+
+  #buffer(role, label, size) {
     const { UNIFORM, STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
     const usage = (role === "params" ? UNIFORM : STORAGE) | COPY_SRC | COPY_DST;
-    const buffer = this.device.createBuffer({ label: name, size: bytes, usage });
-    if (role === "state") this.states.set(name, buffer); else this.own.push(buffer);
+    const buffer = this.device.createBuffer({ label, size, usage });
+    if (role !== "state") this.own.push(buffer);
     return buffer;
   }
 
@@ -165,7 +184,7 @@ class Replay {
 
   #group(call, i, layouts) {
     const size = this.recording.kernels[call.kernel].layout.params_bytes;
-    const entries = call.buffers.map((b, at) => ({ binding: at + 1, resource: { buffer: this.buffers[b] } }));
+    const entries = call.buffers.map((b, at) => ({ binding: at + 1, resource: this.buffers[b] }));
     if (size) entries.unshift({ binding: 0, resource: { buffer: this.blocks.buffer, offset: this.blocks.at[i], size } });
     return this.device.createBindGroup({ label: call.label, layout: layouts[call.kernel], entries });
   }
@@ -186,7 +205,8 @@ class Replay {
       whole.set(view);
       view = whole;
     }
-    this.device.queue.writeBuffer(this.buffers[buffer], 0, view);
+    const at = this.buffers[buffer];
+    this.device.queue.writeBuffer(at.buffer, at.offset, view);
   }
 
   /** Writes the scalars. All that the recording names must be given; others are left out. */
@@ -195,7 +215,7 @@ class Replay {
     if (at < 0) return;
     const lacks = this.recording.scalars.find((name) => !(name in values));
     if (lacks) throw new Error(`The recording needs the scalar ${lacks}.`);
-    this.device.queue.writeBuffer(this.buffers[at], 0, Float32Array.from(this.recording.scalars, (name) => values[name]));
+    this.device.queue.writeBuffer(this.buffers[at].buffer, 0, Float32Array.from(this.recording.scalars, (name) => values[name]));
   }
 
   /** Adds all launches to a compute pass. */
@@ -229,7 +249,8 @@ class Replay {
     const bytes = ty.shape.reduce((n, d) => n * d, each), size = Math.ceil(bytes / 4) * 4;
     const staging = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.buffers[buffer], 0, staging, 0, size);
+    const at = this.buffers[buffer];
+    encoder.copyBufferToBuffer(at.buffer, at.offset, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
     try {
       await staging.mapAsync(GPUMapMode.READ);
