@@ -2,8 +2,8 @@
 //! that only some invocations reach; drivers hang there, and browsers refuse it.
 //!
 //! A value differs between invocations when it comes from an invocation's own number. `let`, `var`, assignments and
-//! arguments pass this on. So does an assignment that only some invocations reach. A value that is read from a buffer
-//! or from workgroup memory counts as the same for all when the index is the same for all. Control flow diverges at an
+//! arguments pass this on. So does an assignment that only some invocations reach. WGSL takes a private variable, workgroup
+//! memory and a buffer that the kernel writes for something that differs, whatever is in it, and so do browsers. Control flow diverges at an
 //! `if`, a loop or a `switch` on a value that differs. After a `return` there, the rest of the function is divergent;
 //! after a `break` or `continue`, the rest of its loop. A call of a function that holds a barrier counts as a barrier.
 
@@ -29,10 +29,11 @@ struct Function<'t> {
     body: Tokens<'t>,
 }
 
-/// The functions of a text and the address space of each of its variables.
+/// The functions of a text, the address space of each of its variables, and those that WGSL takes for differing.
 struct Module<'t> {
     functions: Vec<Function<'t>>,
     spaces: BTreeMap<&'t str, &'t str>,
+    shared: Vec<&'t str>,
 }
 
 /// A block of a function, in braces.
@@ -60,6 +61,7 @@ pub fn divergent(text: &str) -> Option<String> {
     for (f, function) in module.functions.iter().enumerate() {
         flow.differing.extend(function.own.iter().map(|name| (Some(f), *name)));
     }
+    flow.differing.extend(module.shared.iter().map(|name| (None, *name)));
     loop {
         let before = flow.differing.len();
         flow.found = None;
@@ -138,7 +140,7 @@ fn bracketed<'t>(tokens: Tokens<'t>, open: &str, close: &str) -> Tokens<'t> {
 
 impl<'t> Module<'t> {
     fn new(tokens: Tokens<'t>) -> Self {
-        let (mut functions, mut spaces, mut i) = (Vec::new(), BTreeMap::new(), 0);
+        let (mut functions, mut spaces, mut shared, mut i) = (Vec::new(), BTreeMap::new(), Vec::new(), 0);
         while i < tokens.len() {
             match &tokens[i..] {
                 ["fn", name, rest @ ..] => {
@@ -153,14 +155,17 @@ impl<'t> Module<'t> {
                     i += begin + body.len() + 4;
                 }
                 ["var", "<", space, rest @ ..] => {
-                    let name = rest.iter().position(|t| *t == ">").and_then(|at| rest.get(at + 1));
+                    let end = rest.iter().position(|t| *t == ">").unwrap_or(0);
+                    let name = rest.get(end + 1);
                     spaces.extend(name.map(|n| (*n, *space)));
+                    let differs = matches!(*space, "private" | "workgroup") || rest[..end].contains(&"read_write");
+                    shared.extend(name.filter(|_| differs));
                     i += 3;
                 }
                 _ => i += 1,
             }
         }
-        Module { functions, spaces }
+        Module { functions, spaces, shared }
     }
 
     /// The function that is called at token `i`, if any.
@@ -187,10 +192,16 @@ impl<'t> Flow<'t> {
     fn differs(&self, f: usize, tokens: Tokens<'t>) -> bool {
         (0..tokens.len()).any(|i| {
             let is_member = i > 0 && tokens[i - 1] == ".";
-            let private = |name: &&'t str| self.differing.contains(&(None, *name));
-            let call = self.module.called(tokens, i).map(|g| self.module.functions[g].body);
-            !is_member && (self.has(f, tokens[i]) || call.is_some_and(|body| body.iter().any(private)))
+            let call = self.module.called(tokens, i);
+            !is_member && (self.has(f, tokens[i]) || call.is_some_and(|g| self.reads_differing(g)))
         })
+    }
+
+    /// Whether a function, or one that it calls, names a variable of the module that differs.
+    fn reads_differing(&self, f: usize) -> bool {
+        let body = self.module.functions[f].body;
+        let named = |i: usize| self.differing.contains(&(None, body[i]));
+        (0..body.len()).any(|i| named(i) || self.module.called(body, i).is_some_and(|g| self.reads_differing(g)))
     }
 
     /// Marks the parameters of called functions whose arguments differ.
@@ -295,7 +306,6 @@ const BODIES: &[(&str, bool)] = &[
     ("for (var i = lane; i < n; i += 64u) { t[i] = 0.0; } workgroupBarrier();", false),
     ("for (var i = wid.x; i < n; i += 64u) { workgroupBarrier(); t[lane] = 1.0; }", false),
     ("for (var i = lane; i < n; i++) { if (t[i] > 1.0) { break; } } workgroupBarrier();", false),
-    ("t[lane] = 1.0; workgroupBarrier(); if (t[0] > 0.5) { workgroupBarrier(); }", false),
     ("part(wid.x); meet(lane);", false),
     ("var lane_sum = 0.0; lane_sum += t[lane]; meet(wid.x); t[lane] = lane_sum;", false),
     ("if (lane < 3u) { workgroupBarrier(); }", true),
@@ -313,17 +323,21 @@ const BODIES: &[(&str, bool)] = &[
     ("if (lane < 3u) { through(lane); }", true),
     ("part(lane / 2u);", true),
     ("mine = lane; if (own() < 3u) { workgroupBarrier(); }", true),
+    ("mine = wid.x; if (mine < 3u) { workgroupBarrier(); }", true),
+    ("for (var i = 0u; i < through_own(); i++) { workgroupBarrier(); }", true),
+    ("t[lane] = 1.0; workgroupBarrier(); if (t[0] > 0.5) { workgroupBarrier(); }", true),
 ];
 
 /// The check judges each body as the list says.
 pub fn bodies() -> Result<(), String> {
     for (body, missed) in BODIES {
         let text = format!(
-            "var<workgroup> t: array<f32, 64>; var<private> mine: u32; var<private> n: u32;
+            "var<workgroup> t: array<f32, 64>; var<private> mine: u32; const n = 7u;
              fn meet(i: u32) {{ t[i] = 1.0; workgroupBarrier(); }}
              fn through(i: u32) {{ meet(i); }}
              fn part(i: u32) {{ if (i < 4u) {{ workgroupBarrier(); }} }}
              fn own() -> u32 {{ return mine; }}
+             fn through_own() -> u32 {{ return own() + 1u; }}
              @compute @workgroup_size(64)
              fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{ {body} }}"
         );

@@ -110,14 +110,14 @@ impl Job<'_> {
         let batch = batch_for(&method, set.train.store.count)?;
         let turn = self.one_recording(&method, pretrain::record(self, &set.train, &method, seed, batch)?, &set)?;
         let (tape, eyes) = (&turn.tapes[0].0, self.eyes(&set)?);
+        let step = self.portable_recording(tape)?;
+        let eye = Eye::new(method.backbone.clone(), set.train.mean, set.train.std);
+        let at_once = self.config.evaluation.batch_size.min(eyes.0.count);
+        let eye = self.portable_recording(&plain_pass(self, &eye, &eyes.0, at_once)?)?;
         let mut state = set.train.resident.clone();
         begun.load(self, method.backbone.as_ref(), &mut state, std::slice::from_ref(&turn))?;
         turn.params.fill(self.gpu, &mut state, seed)?;
         add_missing(self.gpu, &mut state, tape)?;
-        let eye = Eye::new(method.backbone.clone(), set.train.mean, set.train.std);
-        let at_once = self.config.evaluation.batch_size.min(eyes.0.count);
-        let (step, eye) = (self.portable_recording(tape)?, plain_pass(self, &eye, &eyes.0, at_once)?);
-        let eye = self.portable_recording(&eye)?;
         let views = self.portable_recording(&self.views_tape(&method, &set, seed, batch.min(SHOWN))?)?;
         let steps = batches(set.train.store.count, batch).steps();
         let (tensors, bytes) = self.held(&step, &eye, &state, &eyes)?;
@@ -314,5 +314,71 @@ impl Views for Noted<'_> {
             asked.push((i, recipe.clone()));
         }
         self.inner.view(t, indices, i, recipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::progress::Silent;
+    use crate::study::testing::with_job;
+
+    const SPEC: &str = "phantom:covid?train=24&val=8&test=9";
+
+    fn of(method: &str, more: &str) -> Result<Portable> {
+        let text = format!(
+            "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{method}\"]\n\
+             epochs = 2\nbatch_size = 8\n{more}"
+        );
+        let mut made = Err(Error::Failed("no adapter".into()));
+        with_job(&text, &Silent, |job| made = job.portable(SPEC, method, (5 << 32) + 7));
+        made
+    }
+
+    /// What a browser with WebGPU's default limits runs, and all that it needs for it.
+    #[test]
+    fn a_pretraining_is_data_within_the_default_limits() {
+        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
+            return with_job("", &Silent, |_| ()); // says that it is skipped
+        }
+        let caps = Caps::portable();
+        let made = of("simclr", "").unwrap();
+        for (recording, outputs) in [(&made.step, 0), (&made.eye, 1), (&made.views, 3)] {
+            assert_eq!(recording.expect_sound(), Ok(()));
+            assert_eq!(recording.outputs.len(), outputs);
+            for kernel in &recording.kernels {
+                let (layout, name) = (kernel.layout(), kernel.name());
+                assert!(layout.buffers.len() <= caps.storage_buffers as usize, "{name}");
+                assert!(layout.workgroup.iter().product::<u32>() <= caps.invocations, "{name}");
+                assert!(layout.workgroup_bytes <= caps.workgroup_bytes, "{name}");
+                let code = kernel.wgsl().lines().map(|l| l.split("//").next().unwrap_or_default());
+                assert!(code.into_iter().all(|l| !l.contains("subgroup") && !l.contains("f16")), "{name}");
+            }
+        }
+        assert_eq!((made.images, made.batch, made.steps, made.labels.len()), (24, 8, 3, 33));
+        assert_eq!((made.seed, made.columns[0].as_str()), ([7, 5], "loss"));
+        assert_eq!(made.scalars["lr"].len(), 6, "a rate for each step");
+        let held = |name: &str| made.tensors.iter().find(|t| t.name == name).map(|t| (t.at, t.bytes));
+        assert_eq!(held("images/eye/0"), Some((0, 33 * 16 * 16)));
+        assert_eq!(held("images/train/0"), Some((0, 24 * 16 * 16)), "they are there once");
+        assert!(made.tensors.iter().all(|t| t.at + t.bytes <= made.bytes.len()));
+        let metadata: serde_json::Value = serde_json::from_str(&made.metadata).unwrap();
+        assert!(metadata.get("address").is_none() && metadata["images"]["image_size"] == 16, "{metadata}");
+    }
+
+    #[test]
+    fn what_a_page_cannot_replay_is_refused() {
+        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
+            return with_job("", &Silent, |_| ());
+        }
+        for (method, more, why) in [
+            ("vae", "", "read more than images and scalars"),
+            ("test_duel", "", "take a method of one turn"),
+            ("simclr", "micro_batch_size = 4\n", "set micro_batch_size = 0"),
+            ("simclr", "simclr.projection_dims = [8192, 8192]\n", "passes the default limits of WebGPU"),
+        ] {
+            let said = of(method, more).map(|p| p.name).unwrap_err();
+            assert!(said.exit_code() == 2 && said.to_string().contains(why), "{method}: {said}");
+        }
     }
 }

@@ -112,6 +112,8 @@ async function train() {
     await judge(trainer, "trained");
     say(trainer.taken < trainer.total ? "Stopped. Training goes on from here." : "Done: all epochs are trained.");
   } catch (e) {
+    // That the device was lost may be told after the error that follows from it.
+    await Promise.race([trainer.lost, new Promise((done) => setTimeout(done, trainer.lost ? 500 : 0))]);
     say(`${trainer.device?.gone || e.message} What was measured before is kept.`, true);
   }
   show(trainer);
