@@ -13,9 +13,9 @@ use std::time::SystemTime;
 pub struct Environment {
     /// The adapter's name.
     pub adapter: String,
-    /// Its driver's name and version.
+    /// Its driver's name and version. Browsers hide it: a page writes the browser instead.
     pub driver: String,
-    /// Vulkan, Metal or DX12; a peer writes its own device, such as cpu or cuda.
+    /// Vulkan, Metal or DX12; a page writes WebGPU, and a peer its own device, such as cpu or cuda.
     pub backend: String,
     /// Version of wgpu, or of the peer's framework with its name.
     pub wgpu: String,

@@ -37,16 +37,16 @@ pub fn html(reports: &[OtherReport]) -> Result<String> {
     let kernels = kernels(reports);
     let title = "Kernels on many devices";
     let lead = format!(
-        "<p class=\"soft\">{} reports, {} kernels at their shapes. Times of different devices are no race of one kernel \
-         text: each device runs the variant that was the fastest there, which stands below the time. Shares of the roof \
-         are of the device's own roofs, where they were measured. A browser adds bounds checks and hides its driver.</p>\n",
+        "<p class=\"soft\">{} reports, {} kernels at their shapes. Below a time stands the variant that was the fastest of \
+         those measured there. A share is of the device's own roof, where one was measured, and above 100 % where a cache \
+         holds the operands. A browser adds bounds checks and hides its driver.</p>\n",
         reports.len(),
         kernels.len()
     );
     let mut body = format!("<h1>{title}</h1>\n{lead}{}{}", devices(reports), times(reports, &kernels));
     body += "<h2>Rates</h2>\n<p class=\"soft\">Arithmetic where a kernel does more than four operations for each byte of its \
              operands, else memory.</p>\n";
-    let legend: String = reports.iter().enumerate().map(|(i, r)| legend(i, &r.label)).collect();
+    let legend: String = reports.iter().enumerate().map(|(i, r)| swatch(i, &r.label)).collect();
     body += &format!("<ul class=\"legend\">{legend}</ul>\n");
     let mut ops: Vec<&str> = Vec::new();
     for kernel in &kernels {
@@ -96,51 +96,58 @@ fn kernels(reports: &[OtherReport]) -> Vec<Kernel<'_>> {
     list
 }
 
-fn legend(i: usize, label: &str) -> String {
+fn swatch(i: usize, label: &str) -> String {
     format!("<li><i style=\"background:{}\"></i>{}</li>", colour(1 + i), escape(label))
 }
 
-fn head(words: &[&str], numbers: &[String]) -> String {
-    let words: String = words.iter().map(|w| format!("<th scope=\"col\" class=\"words\">{w}</th>")).collect();
-    let numbers: String = numbers.iter().map(|n| format!("<th scope=\"col\">{}</th>", escape(n))).collect();
-    format!("<div class=\"card scroll\">\n<table>\n<thead><tr>{words}{numbers}</tr></thead>\n<tbody>\n")
-}
-
-/// A line for each device: what it is, and what measured it.
+/// A card for each device: what it is, and what measured it.
 fn devices(reports: &[OtherReport]) -> String {
-    let mut text = String::from("<h2>Devices</h2>\n");
-    text +=
-        &head(&["report", "adapter", "driver", "measured by", "system", "timer", "when"], &["reference, ms".into()]);
+    let mut text = String::from("<h2>Devices</h2>\n<div class=\"plots\">\n");
     for r in reports {
         let e = &r.report.environment;
         let program = match e.wgpu.starts_with(|c: char| c.is_ascii_digit()) {
-            true => format!("wgslab with wgpu {}, {}", e.wgpu, e.backend),
-            false => format!("{}, {}", e.wgpu, e.backend),
+            true => format!("wgslab with wgpu {}", e.wgpu),
+            false => e.wgpu.clone(),
         };
-        let timer = match e.timer {
-            Timer::Timestamps => "device",
-            Timer::Wall => "wall clock",
+        let clock = match e.timer {
+            Timer::Timestamps => "the device's timestamps",
+            Timer::Wall => "the wall clock",
         };
-        let words = [e.adapter.as_str(), &e.driver, &program, &format!("{}; {}", e.os, e.cpu), timer, &e.time];
-        let words: String = words.iter().map(|w| format!("<td class=\"words\">{}</td>", escape(w))).collect();
-        let reference = r.report.reference.as_ref().map_or("-".into(), |row| figures(row.ms().median, 3));
-        let label = escape(&r.label);
-        text += &format!("<tr><th scope=\"row\" class=\"words\">{label}</th>{words}<td>{reference}</td></tr>\n");
+        let reference =
+            r.report.reference.as_ref().map_or(String::new(), |row| {
+                format!("; the reference kernel takes {} ms", figures(row.ms().median, 3))
+            });
+        text += &format!(
+            "<div class=\"card\">\n<h3>{}</h3>\n<p><b>{}</b><br>{}, {}</p>\n<p class=\"soft\">{}; {}</p>\n\
+             <p class=\"soft\">{} rows by {}, timed by {clock} on {}{reference}</p>\n</div>\n",
+            escape(&r.label),
+            escape(&e.adapter),
+            escape(&e.driver),
+            escape(&e.backend),
+            escape(&e.os),
+            escape(&e.cpu),
+            r.report.rows.len(),
+            escape(&program),
+            escape(e.time.get(..10).unwrap_or(&e.time))
+        );
     }
-    text + "</tbody>\n</table>\n</div>\n"
+    text + "</div>\n"
 }
 
 /// A line for each kernel with its time on each device.
 fn times(reports: &[OtherReport], kernels: &[Kernel<'_>]) -> String {
-    let labels: Vec<String> = reports.iter().map(|r| format!("{}, ms", r.label)).collect();
-    let mut text = format!("<h2>Times</h2>\n{}", head(&["kernel and case"], &labels));
+    let labels: String = reports.iter().map(|r| format!("<th scope=\"col\">{}, ms</th>", escape(&r.label))).collect();
+    let mut text = format!(
+        "<h2>Times</h2>\n<div class=\"card scroll\">\n<table class=\"kernels\">\n<thead><tr><th scope=\"col\" class=\"words\">kernel \
+         and case</th>{labels}</tr></thead>\n<tbody>\n"
+    );
     for (i, k) in kernels.iter().enumerate() {
         let group = if i == 0 || kernels[i - 1].op != k.op { " class=\"group\"" } else { "" };
         let cells: String = k.rows.iter().map(|row| row.map_or("<td>-</td>".to_string(), cell)).collect();
         text += &format!(
-            "<tr{group}><th scope=\"row\" class=\"words\" title=\"{}\">{}<br><small>{}</small></th>{cells}</tr>\n",
+            "<tr{group}><th scope=\"row\" class=\"words\" title=\"{}\">{}<small>{}</small></th>{cells}</tr>\n",
             escape(k.shape),
-            escape(k.entry),
+            escape(k.entry).replacen('.', ".<wbr>", 1),
             escape(k.case)
         );
     }
@@ -149,10 +156,11 @@ fn times(reports: &[OtherReport], kernels: &[Kernel<'_>]) -> String {
 
 /// A time, its variant, its share of the roof, and whether it is noisy.
 fn cell(row: &Row) -> String {
-    let share = row.roof_share.map_or(String::new(), |s| format!(", {:.0} % of roof", 100.0 * s));
-    let noisy = if row.noisy { ", <span class=\"bad\">noisy</span>" } else { "" };
-    let variant = escape(&row.variant);
-    format!("<td>{}<br><small>{variant}{share}{noisy}</small></td>", figures(row.ms().median, 4))
+    let share = row.roof_share.map(|s| format!("{:.0} % of roof", 100.0 * s));
+    let noisy = row.noisy.then(|| "<span class=\"bad\">noisy</span>".to_string());
+    let more: Vec<String> = share.into_iter().chain(noisy).collect();
+    let more = if more.is_empty() { String::new() } else { format!("<small>{}</small>", more.join(", ")) };
+    format!("<td>{}<small>{}</small>{more}</td>", figures(row.ms().median, 4), escape(&row.variant))
 }
 
 /// The bars of an op: a line for each kernel and device.

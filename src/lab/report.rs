@@ -1,5 +1,5 @@
-//! The one schema of measurements. `wgslab bench --json` and the programs in benches/peers/ write it; `--compare` and
-//! `--against` read it. It holds the raw samples, so every figure of a table can be computed again.
+//! The one schema of measurements. `wgslab bench --json`, the page of `wgslab export bench` and the programs in
+//! benches/peers/ write it; `--compare`, `--against` and `--gallery` read it. It holds the raw samples, so every figure of a table can be computed again.
 //!
 //! `git_commit` of the environment is HEAD of the source tree at the time of the run, not of the build.
 //!

@@ -5,6 +5,7 @@
 const element = (id) => document.getElementById(id);
 const status = (text) => { element("status").textContent = text; };
 const HELD_BYTES = 256 * 2 ** 20; // cases whose buffers take this much together take turns
+const WRONG = "WRONG";
 const OPTIONAL = ["timestamp-query", "shader-f16", "subgroups"];
 
 let data, rows = [];
@@ -59,7 +60,7 @@ function show(r) {
   const list = r.samples.times().samples_ms;
   if (!list.length) {
     r.ms.replaceChildren(r.why || r.state);
-    r.ms.className = r.why ? "why bad" : "why";
+    r.ms.className = r.why.startsWith(WRONG) ? "why bad" : "why";
     r.ms.colSpan = 2;
     r.rate.hidden = true;
     return;
@@ -228,7 +229,7 @@ async function prepared(plan, inputs, own, opened, makeRoom) {
     let wrong = "";
     for (const i of r.values) wrong ||= wrongValue(r.of.values[i], await replay.read(`v${i}`), data.seed);
     if (wrong) {
-      leaveOut([r], `WRONG, so it is not timed: ${wrong}`);
+      leaveOut([r], `${WRONG}, so it is not timed: ${wrong}`);
       continue;
     }
     Object.assign(r, { state: "right", calls: replay.calls.slice(...r.launches) });
@@ -359,7 +360,7 @@ async function copy() {
 }
 
 function save() {
-  const link = make("a"), name = (run.environment?.adapter || "gpu").replace(/[^\w.-]+/g, "-").slice(0, 60);
+  const link = make("a"), name = (run.environment?.adapter || "gpu").replace(/[^\w.]+/g, "-").replace(/-$/, "").slice(0, 60);
   link.href = URL.createObjectURL(new Blob([element("json").value], { type: "application/json" }));
   link.download = `wgslab-${data.set.replace(/[^\w.-]+/g, "-")}-${name}.json`;
   link.click();
