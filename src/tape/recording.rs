@@ -184,6 +184,14 @@ impl Recording {
         self.states.iter().map(|s| (s.name.clone(), s.ty)).collect()
     }
 
+    /// Makes a computed buffer one that holds a named output at the end, with all that lies in it.
+    pub(crate) fn keep(&mut self, buffer: usize) {
+        let whole = self.buffers[buffer].part_of.map_or(buffer, |part| part.buffer);
+        let all = self.buffers.iter_mut().enumerate();
+        let within = all.filter(|(i, b)| *i == whole || b.part_of.is_some_and(|part| part.buffer == whole));
+        within.for_each(|(_, b)| b.role = Role::Output);
+    }
+
     /// Which buffer of the recording a place of the schedule is.
     pub(crate) fn index_of(&self, place: &Place) -> Option<usize> {
         let called = |list: &[Named], name: &str| list.iter().find(|n| n.name == name).map(|n| n.buffer);

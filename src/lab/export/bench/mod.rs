@@ -21,7 +21,7 @@ use crate::lab::rows::{self, Known, Planned, Selection};
 use crate::lab::sampling_rule::{ERROR, MOST_TURNS, PATIENCE, TURNS};
 use crate::lab::sets::{BenchCase, Set};
 use crate::lab::{Cache, Environment, Row, Skipped, Timer};
-use crate::tape::recording::{Named, Role};
+use crate::tape::recording::Named;
 use crate::tape::schedule::{Place, Schedule};
 use crate::tape::{Op, Options, Plan, Recording, State, Type};
 use expected::Expected;
@@ -286,7 +286,7 @@ impl Building<'_> {
                 let Some(&value) = at.get(&(wanted.entry.clone(), i)) else { continue };
                 let Some(buffer) = recording.index_of(&place) else { continue };
                 own.push(value);
-                recording.buffers[buffer].role = Role::Output;
+                recording.keep(buffer);
                 recording.outputs.push(Named { name: format!("v{value}"), ty, buffer });
                 written.push((value, ty, place));
             }
