@@ -1,16 +1,17 @@
-//! Fusion: which chains become one product and which must not. A fused evaluation has no pass over activations but
-//! those of ops that cannot fuse. Fused and unfused steps give the same numbers.
+//! Fusion: which chains become one product or one norm and which must not. A fused evaluation has no pass over
+//! activations but those of ops that cannot fuse, and a fused training step has no relu apart from a norm. Fused and
+//! unfused steps give the same numbers.
 
 use crate::harness::compare::same_bits;
 use crate::harness::device::gpu;
 use crate::harness::quick::near;
-use crate::harness::recording::{Got, Values};
+use crate::harness::recording::{Got, Values, chooser};
 use crate::harness::{Named, ensure, named, text};
 use libtest_mimic::Trial;
 use wgslab::base::rng::Rng;
 use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::tune::{Table, TunedOp};
-use wgslab::device::{Caps, Cooperative};
+use wgslab::device::{Caps, Cooperative, Gpu};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::epilogue::{Epilogue, Fused, Shift};
 use wgslab::kernels::matmul::MatMul;
@@ -19,13 +20,16 @@ use wgslab::kernels::{fuse, tune};
 use wgslab::nn::Backbone;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Mode, Params, ResNet, Stem};
+use wgslab::tape::schedule::Choose;
 use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
-    let list: [Named; 5] = [
+    let list: [Named; 7] = [
         ("an evaluated ResNet-18 is products", evaluated),
         ("a training step keeps what its gradient reads", trained),
+        ("a trained ResNet-18 has no relu and no sum apart from a norm", norms_end),
+        ("a norm whose output is needed elsewhere stays apart", norms_needed),
         ("what is needed elsewhere stays apart", needed),
         ("either operand of a sum may be the product", either),
         ("the table says whether a product can end in more", tabled),
@@ -35,8 +39,12 @@ pub fn trials() -> Vec<Trial> {
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    let list: [Named; 2] =
-        [("as unfused, and as traced", as_unfused), ("a fused training step is as unfused", step_as_unfused)];
+    let list: [Named; 4] = [
+        ("as unfused, and as traced", as_unfused),
+        ("a fused training step is as unfused", step_as_unfused),
+        ("norms with what follows them are as unfused", norms_as_unfused),
+        ("norms with what follows them pass NaN and infinities on as unfused", norms_spoiled),
+    ];
     named("T1 fusion", list)
 }
 
@@ -107,6 +115,63 @@ fn trained() -> Result<(), String> {
     ensure(counts(&plain) == [3, 1, 1, 1, 1, 0], format!("unfused it is {:?}", ops(&plain)))?;
     // gelu's gradient reads the pre-activation. relu's gradient reads the product's output.
     ensure(counts(&fused) == [0, 1, 0, 1, 1, 3], format!("fused it is {:?}", ops(&fused)))
+}
+
+/// One norm in three of a block ends in nothing: that of a shortcut. Where the stem ends in a pool, that pool's gradient
+/// reads the sum of two gradients.
+fn norms_end() -> Result<(), String> {
+    for (stem, sums) in [(Stem::Small, 0), (Stem::Large, 1)] {
+        let (tape, _) = step(stem).record().map_err(text)?;
+        let [plain, fused] = both(&tape, &Caps::portable())?;
+        let names = ["relu", "relu.grad", "add", "batch_norm", "batch_norm.grad"];
+        let counts = |s: &Schedule| names.map(|n| count(s, n));
+        ensure(counts(&plain) == [17, 17, 16, 20, 20], format!("unfused it is {:?}", ops(&plain)))?;
+        ensure(counts(&fused) == [0, 0, sums, 3, 3], format!("fused it is {:?}", ops(&fused)))?;
+        let ended = ["batch_norm_relu", "batch_norm_relu.grad"].map(|n| count(&fused, n));
+        ensure(ended == [17, 17], format!("fused it is {:?}", ops(&fused)))?;
+        ensure(fused.slab_bytes() <= plain.slab_bytes(), "fused it takes more memory")?;
+    }
+    Ok(())
+}
+
+fn norms_needed() -> Result<(), String> {
+    let of = |build: &dyn Fn(&mut Tape, Var, [Var; 3]) -> BaseResult<Var>| {
+        let mut t = Tape::new();
+        let mut record = || {
+            let x = t.input("x", Type::f32([4, 3]))?;
+            let (w, b) = (t.input("w", Type::f32([3]))?, t.input("b", Type::f32([3]))?);
+            let norm = t.batch_norm(x, w, b, 1e-5)?;
+            let z = build(&mut t, x, norm)?;
+            t.output("z", z);
+            Ok::<_, Error>(())
+        };
+        record().map_err(text)?;
+        Ok::<_, String>(ops(&both(&t, &Caps::portable())?[1]))
+    };
+    let alone = of(&|t, _, [y, ..]| t.relu(y))?;
+    ensure(alone == ["batch_norm_relu"], format!("{alone:?}"))?;
+    let second = of(&|t, x, [y, ..]| t.add(x, y).and_then(|sum| t.relu(sum)))?;
+    ensure(second == ["batch_norm_relu"], format!("{second:?}"))?;
+    let output = of(&|t, _, [y, ..]| {
+        t.output("y", y);
+        t.relu(y)
+    })?;
+    ensure(output == ["batch_norm", "relu"], format!("an output was fused away: {output:?}"))?;
+    // The statistics are made by the fused node, so what reads them comes after it.
+    let statistics = of(&|t, _, [y, mean, _]| {
+        let mean = t.exp(mean)?;
+        t.output("mean", mean);
+        t.relu(y)
+    })?;
+    ensure(statistics == ["batch_norm_relu", "exp"], format!("{statistics:?}"))?;
+    // What is added cannot depend on what it is added to.
+    let circular = of(&|t, x, [y, mean, _]| {
+        let shape = t.shape(x);
+        let offset = t.broadcast(mean, shape)?;
+        let sum = t.add(y, offset)?;
+        t.relu(sum)
+    })?;
+    ensure(circular == ["batch_norm", "broadcast", "add", "relu"], format!("{circular:?}"))
 }
 
 fn needed() -> Result<(), String> {
@@ -251,23 +316,33 @@ fn fed(tape: &Tape) -> (Inputs, States) {
 /// The outputs of a tape run in three ways: unfused, fused, and fused with one dispatch at a time.
 fn three_ways(tape: &Tape, outputs: &[(String, Var)]) -> Result<[Values; 3], String> {
     let gpu = gpu(true)?;
-    let (inputs, states) = fed(tape);
+    three_ways_of(&gpu, tape, outputs, fed(tape), &|_, _, _| None)
+}
+
+/// As [`three_ways`], with given inputs and variants.
+fn three_ways_of(
+    gpu: &Gpu,
+    tape: &Tape,
+    outputs: &[(String, Var)],
+    (inputs, states): (Inputs, States),
+    choose: Choose<'_>,
+) -> Result<[Values; 3], String> {
     let run = || {
         let mut state = State::new();
         for (name, ty, v) in &states {
-            state.insert(&gpu, name, *ty, Some(bytemuck::cast_slice(v)))?;
+            state.insert(gpu, name, *ty, Some(bytemuck::cast_slice(v)))?;
         }
         let feed = inputs.iter().fold(Feed::new(), |f, (n, v)| f.input(n, v));
         let planned = |options: &Options<'_>| {
-            let plan = Plan::new(&gpu, Schedule::new(tape, options)?, &state)?;
-            plan.run(&gpu, &feed)?;
-            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), DType::F32, plan.read(&gpu, n)?)));
+            let plan = Plan::new(gpu, Schedule::new(tape, options)?, &state)?;
+            plan.run(gpu, &feed)?;
+            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), DType::F32, plan.read(gpu, n)?)));
             all.collect::<BaseResult<Vec<_>>>().map(Values)
         };
-        let options = fuse::options(gpu.caps());
-        let (plain, fused) = (planned(&Options::new(gpu.caps()))?, planned(&options)?);
-        let trace = Trace::run(&gpu, tape, &options, &state, &feed)?;
-        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), DType::F32, trace.read(&gpu, *v)?)));
+        let options = Options { choose, ..fuse::options(gpu.caps()) };
+        let (plain, fused) = (planned(&Options { choose, ..Options::new(gpu.caps()) })?, planned(&options)?);
+        let trace = Trace::run(gpu, tape, &options, &state, &feed)?;
+        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), DType::F32, trace.read(gpu, *v)?)));
         Ok::<_, Error>([plain, fused, Values(traced.collect::<BaseResult<Vec<_>>>()?)])
     };
     run().map_err(text)
@@ -304,4 +379,83 @@ fn as_unfused() -> Result<(), String> {
 fn step_as_unfused() -> Result<(), String> {
     let (tape, outputs) = mlp().map_err(text)?;
     close(&three_ways(&tape, &outputs)?, 1e-6)
+}
+
+/// Two norms with relu, the second with a residual that the first norm's gradient comes through twice, running
+/// statistics and all gradients.
+fn norms(x: &[usize], splits: usize) -> BaseResult<(Tape, Vec<(String, Var)>)> {
+    let mut t = Tape::new();
+    let ty = Type::f32(wgslab::base::Shape::new(x));
+    let x = t.input("x", ty)?;
+    let mut wrt = vec![x];
+    let channels = Type::f32([ty.shape.dim(1)]);
+    let mut norm = |t: &mut Tape, x: Var, name: &str| {
+        let (w, b) = (t.input(&format!("{name}.weight"), channels)?, t.input(&format!("{name}.bias"), channels)?);
+        let [y, mean, _] = t.batch_norm_split(x, w, b, 1e-5, splits)?;
+        let moved = t.neg(mean)?; // read before relu is recorded
+        wrt.extend([w, b]);
+        Ok::<_, Error>((y, moved))
+    };
+    let (y, first) = norm(&mut t, x, "first")?;
+    let h = t.relu(y)?;
+    let (y, second) = norm(&mut t, h, "second")?;
+    let sum = t.add(y, h)?;
+    let z = t.relu(sum)?;
+    let dy = t.input("dy", ty)?;
+    let grads = t.backward(&[z], &[Some(dy)], &wrt)?.into_iter().flatten();
+    let all: Vec<Var> = [z, first, second].into_iter().chain(grads).collect();
+    let outputs: Vec<(String, Var)> = all.into_iter().enumerate().map(|(i, v)| (format!("o{i}"), v)).collect();
+    outputs.iter().for_each(|(name, v)| t.output(name, *v));
+    Ok((t, outputs))
+}
+
+/// Runs [`norms`] of several shapes in each variant, with what `spoil` makes of the inputs, and hands the results to
+/// `judge`.
+fn each_norm(spoil: &dyn Fn(&mut Inputs), judge: &dyn Fn(&[Values; 3]) -> Result<(), String>) -> Result<(), String> {
+    let gpu = gpu(true)?;
+    for (x, splits) in [(&[6, 5, 3, 3][..], 1), (&[6, 5, 4, 6], 3), (&[132, 7], 1)] {
+        let (tape, outputs) = norms(x, splits).map_err(text)?;
+        let fused = ops(&both(&tape, gpu.caps())?[1]);
+        let want = ["batch_norm_relu", "neg", "batch_norm_relu", "neg", "batch_norm_relu.grad", "batch_norm_relu.grad"];
+        ensure(fused == want, format!("fused it is {fused:?}"))?;
+        for variant in ["lane_per_chunk", "workgroup_per_chunk"] {
+            let (mut inputs, states) = fed(&tape);
+            spoil(&mut inputs);
+            let choose = chooser(variant);
+            let ways = three_ways_of(&gpu, &tape, &outputs, (inputs, states), &choose)?;
+            judge(&ways).map_err(|e| format!("{x:?} in {splits} parts, {variant}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn norms_as_unfused() -> Result<(), String> {
+    each_norm(&|_| {}, &|ways| close(ways, 1e-6))
+}
+
+/// NaN and infinities in x, in a bias and in the cotangent, where relu passes something on and where it does not.
+fn norms_spoiled() -> Result<(), String> {
+    let places =
+        [("x", f32::NAN), ("x", f32::INFINITY), ("first.bias", f32::NAN), ("second.bias", f32::NAN), ("dy", f32::NAN)];
+    for (place, what) in places {
+        let spoil = |inputs: &mut Inputs| {
+            let (_, values) = inputs.iter_mut().find(|i| i.0 == place).unwrap();
+            let every = if place == "dy" { 5 } else { values.len() };
+            values.iter_mut().step_by(every).for_each(|v| *v = what);
+        };
+        each_norm(&spoil, &|[plain, fused, traced]| {
+            same_bits("plan and trace", fused, traced)?;
+            for (name, _, _) in &plain.0 {
+                let kinds = |values: &Values| {
+                    let words = values.find(name)?.words;
+                    Ok::<_, String>(words.into_iter().map(|w| f32::from_bits(w).is_finite()).collect::<Vec<_>>())
+                };
+                let (want, got) = (kinds(plain)?, kinds(fused)?);
+                ensure(want == got, format!("{name} is finite elsewhere where {place} holds {what}"))?;
+                ensure(name != "o3" || want.contains(&false), format!("{what} in {place} reaches no gradient"))?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

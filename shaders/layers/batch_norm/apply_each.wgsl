@@ -17,5 +17,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let channel = channel_at(i);
     let scale = rstd_of(variance[statistic_of(channel)]) * weight[affine_of(channel)];
-    y[i] = after((x[i] - mean[statistic_of(channel)]) * scale + bias[affine_of(channel)]);
+    y[i] = after(i, (x[i] - mean[statistic_of(channel)]) * scale + bias[affine_of(channel)]);
 }

@@ -3,7 +3,6 @@
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
 
@@ -17,5 +16,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let channel = channel_at(i);
     let share = weight_at(i);
     let by = coefficients[channel];
-    dx[i] = by.x * dy[i] + share * by.y * (x[i] - mean[statistic_of(channel)]) + share * by.z;
+    let centred = x[i] - mean[statistic_of(channel)];
+    dx[i] = by.x * arriving(by.xw, i, centred) + share * by.y * centred + share * by.z;
 }

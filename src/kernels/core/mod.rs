@@ -10,6 +10,7 @@ pub mod draw;
 pub mod epilogue;
 pub(crate) mod gemm;
 pub(crate) mod matmul_f16;
+pub(crate) mod norm;
 pub(crate) mod order;
 pub(crate) mod pool;
 pub mod row_loss;

@@ -109,12 +109,14 @@ impl Walk {
 pub(crate) struct Launcher<'a, 'b> {
     e: &'a mut Emit<'b>,
     walk: Walk,
+    /// The binding that `$OTHER` stands for in the kernels that are launched next.
+    pub other: usize,
 }
 
 impl<'a, 'b> Launcher<'a, 'b> {
     /// Over `walk`, whose variant is that of `e`.
     pub fn new(e: &'a mut Emit<'b>, walk: Walk) -> Self {
-        Launcher { walk, e }
+        Launcher { walk, e, other: 0 }
     }
 
     /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
@@ -124,7 +126,8 @@ impl<'a, 'b> Launcher<'a, 'b> {
             .followed_by(PARAMS)
             .followed_by(if self.walk.split { SPLIT } else { WHOLE })
             .followed_by(own)
-            .with("LAST", buffers.len() as u32);
+            .with("LAST", buffers.len() as u32)
+            .with("OTHER", self.other as u32);
         self.e.launch(kernel, buffers, &self.walk.params, groups_1d(groups));
     }
 
