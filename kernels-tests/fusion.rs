@@ -129,7 +129,8 @@ fn norms_end() -> Result<(), String> {
         ensure(counts(&fused) == [0, 0, sums, 3, 3], format!("fused it is {:?}", ops(&fused)))?;
         let ended = ["batch_norm_relu", "batch_norm_relu.grad"].map(|n| count(&fused, n));
         ensure(ended == [17, 17], format!("fused it is {:?}", ops(&fused)))?;
-        ensure(fused.slab_bytes() <= plain.slab_bytes(), "fused it takes more memory")?;
+        let [before, after] = [&plain, &fused].map(|s| s.values_bytes);
+        ensure(10 * after <= 9 * before, format!("fused it computes {after} bytes of values, else {before}"))?;
     }
     Ok(())
 }
@@ -401,22 +402,28 @@ fn norms(x: &[usize], splits: usize) -> BaseResult<(Tape, Vec<(String, Var)>)> {
     let (y, second) = norm(&mut t, h, "second")?;
     let sum = t.add(y, h)?;
     let z = t.relu(sum)?;
+    let after = t.neg(z)?;
     let dy = t.input("dy", ty)?;
-    let grads = t.backward(&[z], &[Some(dy)], &wrt)?.into_iter().flatten();
+    let grads = t.backward(&[after], &[Some(dy)], &wrt)?.into_iter().flatten();
     let all: Vec<Var> = [z, first, second].into_iter().chain(grads).collect();
     let outputs: Vec<(String, Var)> = all.into_iter().enumerate().map(|(i, v)| (format!("o{i}"), v)).collect();
     outputs.iter().for_each(|(name, v)| t.output(name, *v));
     Ok((t, outputs))
 }
 
-/// Runs [`norms`] of several shapes in each variant, with what `spoil` makes of the inputs, and hands the results to
-/// `judge`.
-fn each_norm(spoil: &dyn Fn(&mut Inputs), judge: &dyn Fn(&[Values; 3]) -> Result<(), String>) -> Result<(), String> {
+/// Runs [`norms`] of each shape, in so many parts, in each variant, with what `spoil` makes of the inputs, and hands the
+/// results to `judge`.
+fn each_norm(
+    shapes: &[(&[usize], usize)],
+    spoil: &dyn Fn(&mut Inputs),
+    judge: &dyn Fn(&[Values; 3]) -> Result<(), String>,
+) -> Result<(), String> {
     let gpu = gpu(true)?;
-    for (x, splits) in [(&[6, 5, 3, 3][..], 1), (&[6, 5, 4, 6], 3), (&[132, 7], 1)] {
+    for &(x, splits) in shapes {
         let (tape, outputs) = norms(x, splits).map_err(text)?;
         let fused = ops(&both(&tape, gpu.caps())?[1]);
-        let want = ["batch_norm_relu", "neg", "batch_norm_relu", "neg", "batch_norm_relu.grad", "batch_norm_relu.grad"];
+        let (norm, grad) = ("batch_norm_relu", "batch_norm_relu.grad");
+        let want = [norm, "neg", norm, "neg", "neg", grad, grad];
         ensure(fused == want, format!("fused it is {fused:?}"))?;
         for variant in ["lane_per_chunk", "workgroup_per_chunk"] {
             let (mut inputs, states) = fed(&tape);
@@ -430,31 +437,33 @@ fn each_norm(spoil: &dyn Fn(&mut Inputs), judge: &dyn Fn(&[Values; 3]) -> Result
 }
 
 fn norms_as_unfused() -> Result<(), String> {
-    each_norm(&|_| {}, &|ways| close(ways, 1e-6))
+    each_norm(&[(&[6, 5, 3, 3], 1), (&[6, 5, 4, 6], 3), (&[132, 7], 1)], &|_| {}, &|ways| close(ways, 1e-6))
 }
 
 /// NaN and infinities in x, in a bias and in the cotangent, where relu passes something on and where it does not.
 fn norms_spoiled() -> Result<(), String> {
-    let places =
-        [("x", f32::NAN), ("x", f32::INFINITY), ("first.bias", f32::NAN), ("second.bias", f32::NAN), ("dy", f32::NAN)];
+    let nan = f32::NAN;
+    let places = [("x", nan), ("x", f32::INFINITY), ("first.bias", nan), ("second.bias", nan), ("dy", nan)];
     for (place, what) in places {
         let spoil = |inputs: &mut Inputs| {
-            let (_, values) = inputs.iter_mut().find(|i| i.0 == place).unwrap();
-            let every = if place == "dy" { 5 } else { values.len() };
-            values.iter_mut().step_by(every).for_each(|v| *v = what);
+            let values = inputs.iter_mut().filter(|i| i.0 == place);
+            // One element, or every fifth of the cotangent: of those relu stops some.
+            values
+                .for_each(|(_, v)| v.iter_mut().step_by(if place == "dy" { 5 } else { 1000 }).for_each(|v| *v = what));
         };
-        each_norm(&spoil, &|[plain, fused, traced]| {
+        each_norm(&[(&[6, 5, 4, 6], 3)], &spoil, &|[plain, fused, traced]| {
             same_bits("plan and trace", fused, traced)?;
+            let mut spoilt = 0;
             for (name, _, _) in &plain.0 {
-                let kinds = |values: &Values| {
+                let finite = |values: &Values| {
                     let words = values.find(name)?.words;
                     Ok::<_, String>(words.into_iter().map(|w| f32::from_bits(w).is_finite()).collect::<Vec<_>>())
                 };
-                let (want, got) = (kinds(plain)?, kinds(fused)?);
-                ensure(want == got, format!("{name} is finite elsewhere where {place} holds {what}"))?;
-                ensure(name != "o3" || want.contains(&false), format!("{what} in {place} reaches no gradient"))?;
+                let want = finite(plain)?;
+                ensure(want == finite(fused)?, format!("{name} is finite elsewhere where {place} holds {what}"))?;
+                spoilt += want.iter().filter(|finite| !**finite).count();
             }
-            Ok(())
+            ensure(spoilt > 0, format!("{what} in {place} reaches nothing"))
         })?;
     }
     Ok(())

@@ -63,12 +63,22 @@ fn norm_grad_of(chain: &Chain<'_>, dx: Var) -> Option<Fusion> {
     let passed = x[4];
     let (_, of, _) = chain.maker::<UnaryGrad>(passed).filter(|(f, ..)| f.0 == Unary::Relu)?;
     let (z, dz) = (of[0], of[1]);
-    let dz = match chain.part::<Binary>(dz) {
-        Some((Binary::Add, terms)) => terms.to_vec(),
+    let mut dz = match chain.part::<Binary>(dz) {
+        // Both terms would lie there while what the norm reads is computed again.
+        Some((Binary::Add, terms)) if !chain.computes_again() => terms.to_vec(),
         _ => vec![dz],
     };
     let bias = bias_behind(chain, z, &x[..4]).filter(|_| chain.is_read_once(passed) && !chain.is_read_once(z));
     let mask = if bias.is_some() { Mask::Recomputed } else { Mask::Kept };
+    if bias.is_none() {
+        // Another reader would have to wait, and hold memory longer.
+        if !chain.is_read_here_first(passed) {
+            return None;
+        }
+        // What is passed on takes the place of a gradient that nobody else reads.
+        let own = dz.iter().position(|&v| chain.is_computed(v) && chain.is_read_once(v))?;
+        dz.swap(0, own);
+    }
     let &BatchNormGrad { eps, splits, weighted } = norm;
     let op = BatchNormReluGrad { eps, splits, weighted, mask, two: dz.len() == 2 };
     let known = x[..4].iter().copied().chain(dz).chain([bias.unwrap_or(z)]);

@@ -36,23 +36,28 @@ pub struct Chain<'a> {
     end: Var,
 }
 
-/// For each value: the node that makes it, and how often it is read. A value that the step is run for is read once
-/// more.
+/// For each value: the node that makes it, the first node that reads it, and how often it is read. A value that the step is
+/// run for is read once more.
 #[derive(Debug)]
 struct Uses {
     maker: Vec<Option<usize>>,
+    first: Vec<Option<usize>>,
     readers: Vec<usize>,
 }
 
 impl Uses {
     fn new(tape: &Tape) -> Self {
-        let (mut maker, mut readers) = (vec![None; tape.values.len()], vec![0; tape.values.len()]);
+        let count = tape.values.len();
+        let (mut maker, mut first, mut readers) = (vec![None; count], vec![None; count], vec![0; count]);
         for (i, (node, _)) in tape.nodes.iter().zip(tape.live()).enumerate().filter(|(_, (_, live))| *live) {
-            node.inputs.iter().for_each(|v| readers[v.index()] += 1);
+            for v in &node.inputs {
+                readers[v.index()] += 1;
+                first[v.index()].get_or_insert(i);
+            }
             node.outputs.iter().for_each(|v| maker[v.index()] = Some(i));
         }
         tape.kept().for_each(|v| readers[v.index()] += 1);
-        Uses { maker, readers }
+        Uses { maker, first, readers }
     }
 }
 
@@ -75,6 +80,16 @@ impl<'a> Chain<'a> {
         Some((op.downcast_ref::<T>()?, node.inputs.as_slice(), node.outputs.as_slice()))
     }
 
+    /// Whether a node makes `v`: it is no input and no state.
+    pub fn is_computed(&self, v: Var) -> bool {
+        self.uses.maker[v.index()].is_some()
+    }
+
+    /// Whether the node that ends the chain reads `v` before any other node does.
+    pub fn is_read_here_first(&self, v: Var) -> bool {
+        self.uses.first[v.index()] == self.uses.maker[self.end.index()]
+    }
+
     /// Whether one node alone reads `v`.
     pub fn is_read_once(&self, v: Var) -> bool {
         self.uses.readers[v.index()] == 1
@@ -85,6 +100,12 @@ impl Chain<'_> {
     /// The type of a value.
     pub fn ty(&self, v: Var) -> Type {
         self.tape.ty(v)
+    }
+
+    /// Whether the backward pass computes values again. What is fused then holds everything that it reads while that
+    /// happens.
+    pub fn computes_again(&self) -> bool {
+        self.options.recompute
     }
 
     /// The variant of `op` that the schedule would run over `x`. Whether to fuse can depend on it.

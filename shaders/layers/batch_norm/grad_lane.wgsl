@@ -26,13 +26,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
             let c$k = x[i + $k * p.step] - middle;
-            dx[i + $k * p.step] = by.x * arriving(norm, i + $k * p.step, c$k) + from_x * c$k + constant;
+            let d$k = arriving(cotangent(i + $k * p.step), known_at(i + $k * p.step), norm, c$k);
+            dx[i + $k * p.step] = by.x * d$k + from_x * c$k + constant;
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
             let centred = x[i] - middle;
-            dx[i] = by.x * arriving(norm, i, centred) + from_x * centred + constant;
+            let d = arriving(cotangent(i), known_at(i), norm, centred);
+            dx[i] = by.x * d + from_x * centred + constant;
             i += p.step;
         }
     }

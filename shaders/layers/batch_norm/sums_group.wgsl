@@ -23,9 +23,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (; j + 768u < span.cells; j += 1024u) {
         //@ for k in 0..4
         let i$k = cell(span, j + $k * 256u);
-        let c$k = x[i$k] - middle;
-        let d$k = arriving(norm, i$k, c$k);
-        let e$k = d$k * c$k;
+        let x$k = x[i$k];
+        let dy$k = cotangent(i$k);
+        let known$k = known_at(i$k);
+        //@ end
+        //@ for k in 0..4
+        let d$k = arriving(dy$k, known$k, norm, x$k - middle);
+        let e$k = d$k * (x$k - middle);
         //@ end
         //@ for k in 0..4
         pass_on(i$k, d$k);
@@ -36,7 +40,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (; j < span.cells; j += 256u) {
         let i = cell(span, j);
         let centred = x[i] - middle;
-        let d = arriving(norm, i, centred);
+        let d = arriving(cotangent(i), known_at(i), norm, centred);
         pass_on(i, d);
         plain += d;
         crossed += d * centred;

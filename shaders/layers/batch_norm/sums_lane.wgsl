@@ -23,9 +23,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            let c$k = x[i + $k * p.step] - middle;
-            let d$k = arriving(norm, i + $k * p.step, c$k);
-            let e$k = d$k * c$k;
+            let x$k = x[i + $k * p.step];
+            let dy$k = cotangent(i + $k * p.step);
+            let known$k = known_at(i + $k * p.step);
+            //@ end
+            //@ for k in 0..4
+            let d$k = arriving(dy$k, known$k, norm, x$k - middle);
+            let e$k = d$k * (x$k - middle);
             //@ end
             //@ for k in 0..4
             pass_on(i + $k * p.step, d$k);
@@ -36,7 +40,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         }
         for (; left > 0u; left--) {
             let centred = x[i] - middle;
-            let d = arriving(norm, i, centred);
+            let d = arriving(cotangent(i), known_at(i), norm, centred);
             pass_on(i, d);
             plain += d;
             crossed += d * centred;

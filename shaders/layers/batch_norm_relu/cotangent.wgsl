@@ -1,6 +1,4 @@
-// What arrives at the output in cell i: dy. Its twin is cotangents.wgsl.
-
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+// The gradient of the output in cell i: dy. Its twin is cotangents.wgsl.
 
 fn cotangent(i: u32) -> Cell {
     return dy[i];

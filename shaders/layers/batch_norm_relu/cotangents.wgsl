@@ -1,6 +1,5 @@
-// What arrives at an output that is read twice, in cell i: the sum of both readers' gradients.
+// The gradient of an output that is read twice, in cell i: the sum of both readers' gradients.
 
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding($OTHER) var<storage, read> other_dy: array<Cell>;
 
 fn cotangent(i: u32) -> Cell {

@@ -26,7 +26,7 @@ pub(crate) enum Arriving {
     Given,
     /// The gradient of a relu after the norm: its mask is computed again from x and the bias.
     OfRelu { bias: Slot },
-    /// The gradient of a relu after a sum: its mask is read from the relu's output, and it is stored in `passed`.
+    /// The gradient of a relu after a sum: its mask is read from the relu's output, and it takes dy's place in `passed`.
     OfKept { kept: Slot, passed: Slot },
 }
 
@@ -66,8 +66,10 @@ const STATISTICS_GROUP: &[Piece] = &[
 ];
 const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
 /// The walks that write y.
-const APPLY: [&[Piece]; 2] =
-    [&[piece!("layers/batch_norm/apply_lane.wgsl")], &[piece!("layers/batch_norm/apply_each.wgsl")]];
+const APPLY: [&[Piece]; 2] = [
+    &[piece!("layers/batch_norm/apply_lane.wgsl")],
+    &[piece!("layers/batch_norm/cells.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")],
+];
 const NOTHING: &[Piece] = &[piece!("layers/batch_norm/after_nothing.wgsl")];
 const RELU: &[Piece] = &[piece!("layers/batch_norm_relu/after_relu.wgsl")];
 const SUM_RELU: &[Piece] = &[piece!("layers/batch_norm_relu/after_sum_relu.wgsl")];
@@ -80,8 +82,10 @@ const SUMS: [&[Piece]; 2] = [
 const GRAD_FINISH: &[Piece] = &[piece!("layers/batch_norm/grad_finish.wgsl")];
 const THROUGH_GIVEN: &[Piece] = &[piece!("layers/batch_norm/through_given.wgsl")];
 /// The walks that write dx.
-const GRAD: [&[Piece]; 2] =
-    [&[piece!("layers/batch_norm/grad_lane.wgsl")], &[piece!("layers/batch_norm/grad_each.wgsl")]];
+const GRAD: [&[Piece]; 2] = [
+    &[piece!("layers/batch_norm/grad_lane.wgsl")],
+    &[piece!("layers/batch_norm/cells.wgsl"), piece!("layers/batch_norm/grad_each.wgsl")],
+];
 /// What flows through statistics of the batch.
 pub(crate) const THROUGH_BATCH: &[Piece] = &[piece!("layers/batch_norm/through_batch.wgsl")];
 /// What flows into statistics that are given.
@@ -90,6 +94,8 @@ pub(crate) const THROUGH_FIXED: &[Piece] = &[piece!("layers/batch_norm/through_f
 const AS_GIVEN: &[Piece] = &[piece!("layers/batch_norm/dy_as_given.wgsl")];
 const OF_RELU: &[Piece] = &[piece!("layers/batch_norm_relu/dy_of_relu.wgsl")];
 const OF_KEPT: &[Piece] = &[piece!("layers/batch_norm_relu/dy_of_kept.wgsl")];
+const READ: &[Piece] = &[piece!("layers/batch_norm_relu/dy_read.wgsl")];
+const REPLACED: &[Piece] = &[piece!("layers/batch_norm_relu/dy_replaced.wgsl")];
 const COTANGENT: &[Piece] = &[piece!("layers/batch_norm_relu/cotangent.wgsl")];
 const COTANGENTS: &[Piece] = &[piece!("layers/batch_norm_relu/cotangents.wgsl")];
 const UNSCALED: &[Piece] = &[piece!("layers/batch_norm/unscaled.wgsl")];
@@ -185,11 +191,11 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
     let ([x, weight, mean, variance, dy], [dx, dweight, dbias]) = (b.x, b.y);
     let [partial, coefficients] = b.work;
     let cotangent = if b.other.is_some() { COTANGENTS } else { COTANGENT };
-    // Of the sums: how dy arrives, and the buffers for it.
-    let (arriving, more): (Vec<Piece>, Vec<Slot>) = match b.arriving {
-        Arriving::Given => ([AS_GIVEN, UNSCALED].concat(), Vec::new()),
-        Arriving::OfRelu { bias } => ([cotangent, OF_RELU, SCALED].concat(), vec![variance, weight, bias]),
-        Arriving::OfKept { kept, passed } => ([cotangent, OF_KEPT, UNSCALED].concat(), vec![kept, passed]),
+    // Of the sums: how dy arrives, where it lies, and the buffers besides.
+    let (arriving, dy, more): (Vec<Piece>, Slot, Vec<Slot>) = match b.arriving {
+        Arriving::Given => ([AS_GIVEN, UNSCALED].concat(), dy, Vec::new()),
+        Arriving::OfRelu { bias } => ([READ, cotangent, OF_RELU, SCALED].concat(), dy, vec![variance, weight, bias]),
+        Arriving::OfKept { kept, passed } => ([REPLACED, cotangent, OF_KEPT, UNSCALED].concat(), passed, vec![kept]),
     };
     let buffers: Vec<Slot> = [x, mean, dy, partial].into_iter().chain(more).chain(b.other).collect();
     let [lane, group] = SUMS.map(|own| [&arriving, own].concat());
@@ -208,10 +214,9 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
         l.channels("batch_norm.through_given", &counting(b.weights, &[THROUGH_GIVEN]), &buffers);
     }
     // What was passed on needs no mask any more.
-    let (arriving, dy, other) = match b.arriving {
-        Arriving::Given => (AS_GIVEN.to_vec(), dy, None),
-        Arriving::OfRelu { .. } => ([cotangent, OF_RELU].concat(), dy, b.other),
-        Arriving::OfKept { passed, .. } => (AS_GIVEN.to_vec(), passed, None),
+    let (arriving, other) = match b.arriving {
+        Arriving::OfRelu { .. } => ([READ, cotangent, OF_RELU].concat(), b.other),
+        Arriving::Given | Arriving::OfKept { .. } => (AS_GIVEN.to_vec(), None),
     };
     let buffers: Vec<Slot> = [x, mean, dy, coefficients, dx].into_iter().chain(other).collect();
     l.other = buffers.len();

@@ -4,7 +4,7 @@
 //!
 //! In passes over x (statistics apart): forward x, the residual, y. Backward without a residual: m is computed again from
 //! x, so that x and dy are read twice and dx is written, 5 passes instead of 8. With a residual: x, dy and y are read and
-//! g is written, then x and g are read and dx is written, 7 instead of 8. Where y is read twice, the sum of both
+//! g is written in the place of dy, then x and g are read and dx is written, 7 instead of 8. Where y is read twice, the sum of both
 //! gradients is taken on the way: one pass more, instead of 3. Shaders: shaders/layers/batch_norm_relu/,
 //! shaders/layers/batch_norm/.
 
@@ -29,7 +29,7 @@ pub struct BatchNormRelu {
 
 /// How the relu's gradient is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) enum Mask {
+pub enum Mask {
     /// From x and the bias: nothing was added.
     Recomputed,
     /// From y, and the gradient before the norm's is kept: it is the residual's.
@@ -40,13 +40,17 @@ pub(crate) enum Mask {
 /// reader's dy if there are two, the bias or y, the weights of the samples where there are some, and (dmean, dvariance)
 /// where the loss reads the statistics.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub(crate) struct BatchNormReluGrad {
-    pub(crate) eps: f32,
-    pub(crate) splits: usize,
-    pub(crate) weighted: bool,
-    pub(crate) mask: Mask,
+pub struct BatchNormReluGrad {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Sub-batches with statistics of their own.
+    pub splits: usize,
+    /// Whether each sample has a weight.
+    pub weighted: bool,
+    /// How the relu's gradient is found.
+    pub mask: Mask,
     /// y has two readers, and their gradients are added on the way.
-    pub(crate) two: bool,
+    pub two: bool,
 }
 
 impl BatchNormRelu {
@@ -124,6 +128,11 @@ impl Op for BatchNormReluGrad {
         Ok(y)
     }
 
+    /// The residual's gradient takes dy's place.
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        if self.mask == Mask::Kept { vec![(4, 3)] } else { Vec::new() }
+    }
+
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         variants(&x[0], caps)
     }
@@ -184,6 +193,18 @@ pub fn cases() -> Vec<Case> {
         inputs.extend(weights.map(|fill| (Type::f32([shape[0]]), fill)));
         Case::new(name, BatchNormRelu { eps: 1e-5, splits, residual }, inputs)
     };
+    let two = |name, shape: &[usize], mask| {
+        let (x, channel) = (Type::f32(crate::base::Shape::new(shape)), Type::f32([shape[1]]));
+        let both_signs = Fill::Values(vec![-1.2, 0.9, 1.1, -0.8, 1.3, -1.0, 0.7]);
+        let known = match mask {
+            Mask::Recomputed => (channel, Fill::Uniform(-0.1, 0.1)),
+            Mask::Kept => (x, Fill::Values(vec![0.0, 1.5, 0.0, 0.0, 2.0])),
+        };
+        let (scale, near_zero) = (Fill::Uniform(0.5, 1.5), Fill::Uniform(-0.1, 0.1));
+        let inputs = vec![(x, both_signs), (channel, scale.clone()), (channel, near_zero), (channel, scale)];
+        let inputs = inputs.into_iter().chain([(x, Fill::Normal), (x, Fill::Normal), known]).collect();
+        Case::new(name, BatchNormReluGrad { eps: 1e-5, splits: 1, weighted: false, mask, two: true }, inputs)
+    };
     vec![
         case("prime", &[3, 5, 7, 7], 1, false, None),
         case("whole vec4", &[5, 3, 6, 6], 1, false, None),
@@ -196,6 +217,10 @@ pub fn cases() -> Vec<Case> {
         case("residual, several chunks", &[5, 3, 32, 36], 1, true, None),
         case("residual, features", &[131, 33], 1, true, None),
         case("residual, split, whole vec4", &[15, 3, 32, 12], 3, true, None),
+        two("two gradients", &[3, 4, 5, 5], Mask::Recomputed),
+        two("two gradients, several chunks, whole vec4", &[5, 3, 32, 4], Mask::Recomputed),
+        two("two gradients of a sum", &[3, 4, 5, 5], Mask::Kept),
+        two("two gradients of a sum, several chunks, whole vec4", &[5, 3, 32, 4], Mask::Kept),
         case("residual, weighted, padded", &[9, 3, 2, 2], 1, true, Some(Fill::Values(vec![0.0, 1.0, 1.0]))),
     ]
 }

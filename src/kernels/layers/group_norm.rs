@@ -44,8 +44,11 @@ const FINISH: &[Piece] = &[
 ];
 const APPLY_LANE: &[Piece] =
     &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
-const APPLY_EACH: &[Piece] =
-    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")];
+const APPLY_EACH: &[Piece] = &[
+    piece!("layers/batch_norm/after_nothing.wgsl"),
+    piece!("layers/batch_norm/cells.wgsl"),
+    piece!("layers/batch_norm/apply_each.wgsl"),
+];
 const SUMS_LANE: &[Piece] = &[
     piece!("layers/batch_norm/dy_as_given.wgsl"),
     piece!("layers/batch_norm/unscaled.wgsl"),
@@ -67,6 +70,7 @@ const GRAD_LANE: &[Piece] = &[
 const GRAD_EACH: &[Piece] = &[
     piece!("layers/batch_norm/unweighted.wgsl"),
     piece!("layers/batch_norm/dy_as_given.wgsl"),
+    piece!("layers/batch_norm/cells.wgsl"),
     piece!("layers/batch_norm/grad_each.wgsl"),
 ];
 
