@@ -1,5 +1,8 @@
 //! Fusion: which chains become one product and which must not. A fused evaluation has no pass over activations but
-//! those of ops that cannot fuse. Fused and unfused steps give the same numbers.
+//! those of ops that cannot fuse. Fused and unfused steps give the same numbers. `norms` has what follows a batch norm in
+//! training.
+
+mod norms;
 
 use crate::harness::compare::same_bits;
 use crate::harness::device::gpu;
@@ -10,7 +13,7 @@ use libtest_mimic::Trial;
 use wgslab::base::rng::Rng;
 use wgslab::base::{DType, Error, Result as BaseResult};
 use wgslab::device::tune::{Table, TunedOp};
-use wgslab::device::{Caps, Cooperative};
+use wgslab::device::{Caps, Cooperative, Gpu};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::kernels::epilogue::{Epilogue, Fused, Shift};
 use wgslab::kernels::matmul::MatMul;
@@ -19,6 +22,7 @@ use wgslab::kernels::{fuse, tune};
 use wgslab::nn::Backbone;
 use wgslab::nn::step::TrainingStep;
 use wgslab::nn::{Mode, Params, ResNet, Stem};
+use wgslab::tape::schedule::Choose;
 use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Trace, Type, Var};
 
 /// Trials without a device.
@@ -30,14 +34,18 @@ pub fn trials() -> Vec<Trial> {
         ("either operand of a sum may be the product", either),
         ("the table says whether a product can end in more", tabled),
     ];
-    named("T0 fusion", list)
+    let mut trials = named("T0 fusion", list);
+    trials.extend(norms::trials());
+    trials
 }
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
     let list: [Named; 2] =
         [("as unfused, and as traced", as_unfused), ("a fused training step is as unfused", step_as_unfused)];
-    named("T1 fusion", list)
+    let mut trials = named("T1 fusion", list);
+    trials.extend(norms::device_trials());
+    trials
 }
 
 fn ops(s: &Schedule) -> Vec<&'static str> {
@@ -251,23 +259,33 @@ fn fed(tape: &Tape) -> (Inputs, States) {
 /// The outputs of a tape run in three ways: unfused, fused, and fused with one dispatch at a time.
 fn three_ways(tape: &Tape, outputs: &[(String, Var)]) -> Result<[Values; 3], String> {
     let gpu = gpu(true)?;
-    let (inputs, states) = fed(tape);
+    three_ways_of(&gpu, tape, outputs, fed(tape), &|_, _, _| None)
+}
+
+/// As [`three_ways`], with given inputs and variants.
+fn three_ways_of(
+    gpu: &Gpu,
+    tape: &Tape,
+    outputs: &[(String, Var)],
+    (inputs, states): (Inputs, States),
+    choose: Choose<'_>,
+) -> Result<[Values; 3], String> {
     let run = || {
         let mut state = State::new();
         for (name, ty, v) in &states {
-            state.insert(&gpu, name, *ty, Some(bytemuck::cast_slice(v)))?;
+            state.insert(gpu, name, *ty, Some(bytemuck::cast_slice(v)))?;
         }
         let feed = inputs.iter().fold(Feed::new(), |f, (n, v)| f.input(n, v));
         let planned = |options: &Options<'_>| {
-            let plan = Plan::new(&gpu, Schedule::new(tape, options)?, &state)?;
-            plan.run(&gpu, &feed)?;
-            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), DType::F32, plan.read(&gpu, n)?)));
+            let plan = Plan::new(gpu, Schedule::new(tape, options)?, &state)?;
+            plan.run(gpu, &feed)?;
+            let all = outputs.iter().map(|(n, _)| Ok((n.clone(), DType::F32, plan.read(gpu, n)?)));
             all.collect::<BaseResult<Vec<_>>>().map(Values)
         };
-        let options = fuse::options(gpu.caps());
-        let (plain, fused) = (planned(&Options::new(gpu.caps()))?, planned(&options)?);
-        let trace = Trace::run(&gpu, tape, &options, &state, &feed)?;
-        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), DType::F32, trace.read(&gpu, *v)?)));
+        let options = Options { choose, ..fuse::options(gpu.caps()) };
+        let (plain, fused) = (planned(&Options { choose, ..Options::new(gpu.caps()) })?, planned(&options)?);
+        let trace = Trace::run(gpu, tape, &options, &state, &feed)?;
+        let traced = outputs.iter().map(|(n, v)| Ok((n.clone(), DType::F32, trace.read(gpu, *v)?)));
         Ok::<_, Error>([plain, fused, Values(traced.collect::<BaseResult<Vec<_>>>()?)])
     };
     run().map_err(text)

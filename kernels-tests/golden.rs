@@ -74,10 +74,10 @@ const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("unpack_f16", &["cast"]),
 ];
 
-/// The ops that have values in the files. It also holds the fused products, which only the values of whole networks
-/// reach (`golden_resnet.rs`, `golden_vit.rs`).
+/// The ops that have values in the files. It also holds the fused products and norms, which only the values of whole
+/// networks reach (`golden_resnet.rs`, `golden_vit.rs`).
 pub fn ops() -> Result<BTreeSet<&'static str>, String> {
-    Ok(ops_of(&FILES)?.into_iter().chain(["epilogue"]).collect())
+    Ok(ops_of(&FILES)?.into_iter().chain(["batch_norm_relu", "epilogue"]).collect())
 }
 
 /// The ops that have values for NaN and infinities.

@@ -29,6 +29,8 @@ const STATISTICS: f64 = 3e-6;
 
 const CLASSES: usize = 5;
 
+const RELU: [&str; 2] = ["relu", "relu.grad"];
+
 /// A network of a golden file.
 #[derive(Clone, Copy)]
 struct Golden {
@@ -161,8 +163,15 @@ fn against_pytorch(golden: Golden, family: &'static str, least: usize) -> Result
     same_names(&step.params, &tensors)?;
     let state = store(&gpu, &tensors, "", &step.tape.state_types()).map_err(text)?;
     let choose = chooser(family);
-    let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+    // The step is fused, as it is in a run. `fusion.rs` compares it with its parts.
+    let options = Options { choose: &choose, ..fuse::options(gpu.caps()) };
     let schedule = Schedule::new(&step.tape, &options).map_err(text)?;
+    let counts = |of: &Schedule, names: [&str; 2]| names.map(|n| of.steps.iter().filter(|s| s.op.name() == n).count());
+    let apart = Schedule::new(&step.tape, &Options::new(gpu.caps())).map_err(text)?;
+    let (relus, ended) = (counts(&apart, RELU), counts(&schedule, ["batch_norm_relu", "batch_norm_relu.grad"]));
+    if relus != ended || counts(&schedule, RELU) != [0, 0] {
+        return Err(format!("{relus:?} relus follow a norm, but {ended:?} are fused with one"));
+    }
     let taken = schedule.steps.iter().filter(|s| s.variant == family).count();
     if taken < least {
         return Err(format!("{taken} steps take the variant {family}; at least {least} must"));

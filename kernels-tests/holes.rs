@@ -29,6 +29,7 @@ const HOLES: &[(&str, Of, &str)] = &[
     ("drop_path", Of::Golden, "this project's own generator draws what it drops"),
     ("dropout", Of::Golden, "this project's own generator draws what it drops"),
     ("random", Of::Golden, "it uses this project's own generator; base/rng.rs compares its words with Random123's"),
+    ("batch_norm_relu", Of::NotNumbers, "it stands for three ops that have them; fusion.rs compares it with those"),
     ("drop_path", Of::NotNumbers, "its own generator draws; not_numbers.rs multiplies by what it drew"),
     ("dropout", Of::NotNumbers, "its own generator draws; not_numbers.rs multiplies by what it drew"),
 ];

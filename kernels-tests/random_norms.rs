@@ -6,6 +6,7 @@ use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
 use wgslab::kernels::attention::Attention;
 use wgslab::kernels::batch_norm::{BatchNorm, BatchNormEval};
+use wgslab::kernels::batch_norm_relu::BatchNormRelu;
 use wgslab::kernels::group_norm::GroupNorm;
 use wgslab::kernels::layer_norm::LayerNorm;
 use wgslab::kernels::merge_statistics::MergeStatistics;
@@ -17,6 +18,7 @@ use wgslab::tape::Type;
 pub const GENERATORS: &[(&str, Generator)] = &[
     ("attention", attention),
     ("batch_norm", batch_norm),
+    ("batch_norm_relu", batch_norm_relu),
     ("group_norm", group_norm),
     ("layer_norm", layer_norm),
     ("merge_statistics", merge_statistics),
@@ -67,6 +69,19 @@ fn batch_norm(rng: &mut Rng) -> Case {
         _ => {}
     }
     Case::new("random", BatchNorm { eps: 1e-5, splits }, inputs)
+}
+
+/// The residual is larger than the norm can be, so that no sum is near 0, where relu has a kink. How the mask follows from
+/// x is for the named cases.
+fn batch_norm_relu(rng: &mut Rng) -> Case {
+    let (splits, channels) = (between(rng, 1, 3), between(rng, 1, 40));
+    let images = splits * between(rng, 8, 30);
+    let mut inputs = affine(rng, images, channels);
+    inputs.push((inputs[0].0, Fill::Values(vec![60.0, -55.0, 70.0, 50.0, -65.0])));
+    if coin(rng) {
+        inputs.push((Type::f32([images]), Fill::Uniform(0.5, 1.5)));
+    }
+    Case::new("random", BatchNormRelu { eps: 1e-5, splits, residual: true }, inputs)
 }
 
 fn group_norm(rng: &mut Rng) -> Case {

@@ -38,7 +38,8 @@
 //! **Record.** A model is straight-line Rust over [`tape::Var`] handles; each call appends a node that holds an op: plain
 //! data, printable, never a closure. Nothing runs. **Differentiate.** [`tape::Tape::backward`] appends the nodes that
 //! each op's `grad` asks for. **Fuse.** Where a product's result is read by a bias, a batch norm, a residual or an activation
-//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); no table, nothing is fused.
+//! alone, one node stands for all ([`tape::rewrite`], by the table of `kernels/fuse.rs`); so it is with batch norm in training,
+//! a residual and relu, forward and backward. No table, nothing is fused.
 //! **Recompute.** Where the options ask for it, what the backward pass reads is computed again just before it is read,
 //! instead of being kept (`tape/recompute.rs`): the fused nodes run twice, so no bit changes, and never an assign.
 //! **Defer.** What moves state in place but was recorded before the guard of its scope was known (running statistics, a

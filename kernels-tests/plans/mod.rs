@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
     list.push(("random steps on the CPU", random::on_the_cpu));
     list.push(("snapshot of a small step", snapshot));
     list.push(("snapshot of a step of SimCLR with ResNet-18", simclr::snapshot));
+    list.push(("a step of SimCLR with ResNet-18 launches no more than it did", simclr::launches));
     list.push(("same_bits compares names, types, counts and bits", compare::same_bits_compares));
     named("T0 plans", list)
 }

@@ -48,7 +48,8 @@ fn flops(s: &Schedule) -> u64 {
 /// An error unless the second takes at most `share` of the memory of the first, for at most a third more operations.
 fn expect_smaller(what: &str, [kept, again]: &[Schedule; 2], share: f64) -> Result<(), String> {
     let shares = [bytes(again) as f64 / bytes(kept) as f64, flops(again) as f64 / flops(kept) as f64];
-    let told = format!("{what}: {:.2} of the memory, {:.2} of the operations", shares[0], shares[1]);
+    let mib = [kept, again].map(|s| bytes(s) >> 20);
+    let told = format!("{what}: {mib:?} MiB, {:.3} of the memory, {:.2} of the operations", shares[0], shares[1]);
     ensure(shares[0] <= share && shares[1] > 1.0 && shares[1] <= 4.0 / 3.0, told)
 }
 

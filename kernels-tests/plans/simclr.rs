@@ -2,14 +2,16 @@
 //! order and in which memory. A change of an op, of fusion or of the schedule shows in the file's diff.
 
 use super::snapshot_of;
-use crate::harness::text;
+use crate::harness::{ensure, text};
+use std::collections::BTreeMap;
 use wgslab::base::{Error, Result as BaseResult};
 use wgslab::data::augment::StoreViews;
 use wgslab::data::store::ImageStore;
+use wgslab::device::Caps;
 use wgslab::kernels::{fuse, listing};
 use wgslab::nn::{Mode, Optimizer, Params, Recipe, Recorder, ResNet, Stem, Turn};
 use wgslab::ssl::{Method, simclr::SimClr};
-use wgslab::tape::{Schedule, Tape, Type};
+use wgslab::tape::{Options, Schedule, Tape, Type};
 
 /// The number of images of a batch, and the side of each.
 const BATCH: usize = 8;
@@ -62,6 +64,32 @@ pub fn step(method: &dyn Method) -> BaseResult<Tape> {
     let row = t.scalar("ring_row")?;
     t.ring("losses", 10, row, &[loss, skipped])?;
     Ok(t)
+}
+
+/// The launches of the step, fused. It can only fall: each launch is a dispatch and a barrier.
+const LAUNCHES: usize = 399;
+
+/// Counts launches and bytes of the step by op, unfused and fused: of what is written and read of activations around the
+/// norms, fusion leaves two thirds.
+pub fn launches() -> Result<(), String> {
+    let method = SimClr { temperature: 0.5, projection_dims: [64, 32] };
+    let tape = step(&method).map_err(text)?;
+    let caps = Caps::portable();
+    let mut around = Vec::new();
+    for options in [Options::new(&caps), fuse::options(&caps)] {
+        let schedule = Schedule::new(&tape, &options).map_err(text)?;
+        let mut by_op: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+        for step in &schedule.steps {
+            let (launches, bytes) = by_op.entry(step.op.name()).or_default();
+            (*launches, *bytes) = (*launches + step.launches.len(), *bytes + step.cost().bytes);
+        }
+        let all = schedule.kernels().count();
+        let own = |op: &str| op.starts_with("batch_norm") || ["relu", "relu.grad", "add"].contains(&op);
+        around.push(by_op.iter().filter(|(op, _)| own(op)).map(|(_, (_, bytes))| *bytes).sum::<u64>());
+        println!("{all} launches, fused: {}; by op, with bytes: {by_op:?}", options.fuse.is_some());
+        ensure(options.fuse.is_none() || all <= LAUNCHES, format!("{all} launches, and at most {LAUNCHES} may be"))?;
+    }
+    ensure(3 * around[1] <= 2 * around[0], format!("around the norms {around:?} bytes, unfused and fused"))
 }
 
 /// Each op takes the variant that it offers first.

@@ -38,9 +38,10 @@ fn channels_second(x: &[Tensor]) -> [usize; 2] {
 }
 
 /// Values, each with its error in units of 2⁻²⁴.
-type Values = Vec<(f64, f64)>;
+pub type Values = Vec<(f64, f64)>;
 
-fn values(e: &Expected) -> Values {
+/// Values of an output with their errors.
+pub fn values(e: &Expected) -> Values {
     let Expected::Floats { value, terms, length, ulps } = e else { return Vec::new() };
     let scale = 4.0 * (*length as f64).sqrt().max(1.0) + 2.0 * ulps;
     value.iter().zip(terms).map(|(v, t)| (*v, scale * t)).collect()
@@ -80,7 +81,7 @@ fn end(epilogue: Epilogue<Unary>, c: &[Expected], [images, channels]: [usize; 2]
 }
 
 /// Adds and counts one rounding more.
-fn plus((v, error): (f64, f64), other: f64) -> (f64, f64) {
+pub fn plus((v, error): (f64, f64), other: f64) -> (f64, f64) {
     (v + other, error * (1.0 + HALF_ULP) + (v + other).abs())
 }
 

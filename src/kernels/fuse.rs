@@ -4,18 +4,22 @@
 //! pre-activation whose gradient reads it, keeps them apart, and so does a variant that cannot end in more (a product of
 //! cooperative matrices).
 //!
+//! In training, batch_norm, then an addition of the same shape or none, then relu become batch_norm_relu. Backward, the sum
+//! of two gradients, relu's gradient and batch_norm's become one as well, wherever they follow each other.
+//!
 //! Beside the lists of ops this is the one file that names ops of several families, so it stands above them: the core
 //! knows no op, and the catalog takes all of them alike.
 
 use crate::base::DType;
 use crate::device::Caps;
 use crate::kernels::add_bias::AddBias;
-use crate::kernels::batch_norm::BatchNormEval;
+use crate::kernels::batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
+use crate::kernels::batch_norm_relu::{BatchNormRelu, BatchNormReluGrad, Mask};
 use crate::kernels::binary::Binary;
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::epilogue::{Activation, Epilogue, Fused, Product, Shift};
 use crate::kernels::matmul::MatMul;
-use crate::kernels::unary::{Approximate, Unary};
+use crate::kernels::unary::{Approximate, Unary, UnaryGrad};
 use crate::kernels::{Case, Fill};
 use crate::tape::rewrite::{Chain, Fusion};
 use crate::tape::{Op, Options, Type, Var};
@@ -26,21 +30,92 @@ pub fn options(caps: &Caps) -> Options<'_> {
     Options { fuse: Some(fuse), ..Options::new(caps) }
 }
 
-/// The fused product that computes `y`, where such a chain of ops does.
+/// What computes `y` at once, where a chain of ops that become one does.
 pub fn fuse(chain: &Chain<'_>, y: Var) -> Option<Fusion> {
+    product_of(chain, y).or_else(|| norm_of(chain, y)).or_else(|| norm_grad_of(chain, y))
+}
+
+/// A batch norm in training, a sum or none, and relu.
+fn norm_of(chain: &Chain<'_>, z: Var) -> Option<Fusion> {
+    let (_, y) = chain.part::<Unary>(z).filter(|(f, _)| **f == Unary::Relu)?;
+    let operands = match chain.part::<Binary>(y[0]) {
+        Some((Binary::Add, x)) => vec![(x[0], Some(x[1])), (x[1], Some(x[0]))],
+        _ => vec![(y[0], None)],
+    };
+    operands.into_iter().find_map(|(y, residual)| {
+        let (norm, x, outputs) = chain.maker::<BatchNorm>(y)?;
+        if y != outputs[0] || !chain.is_read_once(y) {
+            return None;
+        }
+        let op = BatchNormRelu { eps: norm.eps, splits: norm.splits, residual: residual.is_some() };
+        let inputs = x[..3].iter().copied().chain(residual).chain(x[3..].iter().copied()).collect();
+        Some(Fusion { op: Arc::new(op), inputs, outputs: vec![z, outputs[1], outputs[2]], begins: y })
+    })
+}
+
+/// The gradient of a batch norm whose dy comes through relu, from one reader or from two.
+fn norm_grad_of(chain: &Chain<'_>, dx: Var) -> Option<Fusion> {
+    let (norm, x, outputs) = chain.maker::<BatchNormGrad>(dx)?;
+    // What flows through the statistics alone, beside the weights of the samples, is another pass.
+    if x.len() > 5 + usize::from(norm.weighted) {
+        return None;
+    }
+    let passed = x[4];
+    let (_, of, _) = chain.maker::<UnaryGrad>(passed).filter(|(f, ..)| f.0 == Unary::Relu)?;
+    let (z, dz) = (of[0], of[1]);
+    let mut dz = match chain.part::<Binary>(dz) {
+        // Both terms would lie there while what the norm reads is computed again.
+        Some((Binary::Add, terms)) if !chain.computes_again() => terms.to_vec(),
+        _ => vec![dz],
+    };
+    let bias = bias_behind(chain, z, &x[..4]).filter(|_| chain.is_read_once(passed) && !chain.is_read_once(z));
+    let mask = if bias.is_some() { Mask::Recomputed } else { Mask::Kept };
+    if bias.is_none() {
+        // Another reader would have to wait, and hold memory longer.
+        if !chain.is_read_here_first(passed) {
+            return None;
+        }
+        // What is passed on takes the place of a gradient that nobody else reads.
+        let own = dz.iter().position(|&v| chain.is_computed(v) && chain.is_read_once(v))?;
+        dz.swap(0, own);
+    }
+    let &BatchNormGrad { eps, splits, weighted } = norm;
+    let op = BatchNormReluGrad { eps, splits, weighted, mask, two: dz.len() == 2 };
+    let known = x[..4].iter().copied().chain(dz).chain([bias.unwrap_or(z)]);
+    let inputs = known.chain(x[5..].iter().copied()).collect();
+    let outputs = outputs.iter().copied().chain(bias.is_none().then_some(passed)).collect();
+    Some(Fusion { op: Arc::new(op), inputs, outputs, begins: dx })
+}
+
+/// The bias of the batch norm of `x` (x, weight, mean and variance), if relu of its output alone is `z`.
+fn bias_behind(chain: &Chain<'_>, z: Var, x: &[Var]) -> Option<Var> {
+    let (_, y, _) = chain.maker::<Unary>(z).filter(|(f, ..)| **f == Unary::Relu)?;
+    let (_, of, outputs) = chain.maker::<BatchNorm>(y[0])?;
+    let same = outputs[0] == y[0] && of[..2] == x[..2] && outputs[1..] == x[2..];
+    same.then_some(of[2])
+}
+
+/// The fused product that computes `y`, where such a chain of ops does.
+fn product_of(chain: &Chain<'_>, y: Var) -> Option<Fusion> {
+    let end = y;
     let (activation, y) = match chain.part::<Unary>(y) {
         Some((f, x)) if f.pieces().is_some() => (Some(*f), x[0]),
         _ => (None, y),
     };
     if let Some((Binary::Add, x)) = chain.part::<Binary>(y) {
         let either = [(x[0], x[1]), (x[1], x[0])];
-        return either.into_iter().find_map(|(of, other)| shifted(chain, of, Some(other), activation));
+        return either.into_iter().find_map(|(of, other)| shifted(chain, (of, end), Some(other), activation));
     }
-    shifted(chain, y, None, activation)
+    shifted(chain, (y, end), None, activation)
 }
 
 /// A product, biased, normalised or bare, and what comes after it.
-fn shifted(chain: &Chain<'_>, y: Var, residual: Option<Var>, activation: Option<Unary>) -> Option<Fusion> {
+fn shifted(
+    chain: &Chain<'_>,
+    (y, end): (Var, Var),
+    residual: Option<Var>,
+    activation: Option<Unary>,
+) -> Option<Fusion> {
     let (shift, y, of_shift) = match (chain.part::<AddBias>(y), chain.part::<BatchNormEval>(y)) {
         (Some((_, x)), _) => (Shift::Bias, x[0], &x[1..]),
         (_, Some((norm, x))) => (Shift::BatchNorm { eps: norm.eps }, x[0], &x[1..]),
@@ -52,7 +127,7 @@ fn shifted(chain: &Chain<'_>, y: Var, residual: Option<Var>, activation: Option<
     }
     let (op, x) = product::<MatMul>(chain, y, epilogue).or_else(|| product::<Conv2d>(chain, y, epilogue))?;
     let inputs = x.iter().chain(of_shift).copied().chain(residual).collect();
-    Some(Fusion { op, inputs, begins: y })
+    Some(Fusion { op, inputs, outputs: vec![end], begins: y })
 }
 
 /// The product, unless the variant that the schedule runs is one that nothing can follow in registers: who chose it wants

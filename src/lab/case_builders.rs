@@ -37,6 +37,7 @@ const BUILDERS: &[(&str, Build)] = &[
     ("avg_pool2d", layers::avg_pool2d),
     ("barlow_twins", losses::barlow_twins),
     ("batch_norm", layers::batch_norm),
+    ("batch_norm_relu", layers::batch_norm_relu),
     ("bce_with_logits", losses::bce_with_logits),
     ("broadcast", elements::broadcast),
     ("clamp", elements::unary),

@@ -20,7 +20,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
 }
 
 /// For each part and channel, the indices of its elements.
-fn channels(x: &Tensor, parts: usize) -> Vec<Vec<usize>> {
+pub fn channels(x: &Tensor, parts: usize) -> Vec<Vec<usize>> {
     let (n, c) = (x.dim(0), x.dim(1));
     let plane = x.f.len() / (n * c);
     let mut of = vec![Vec::new(); parts * c];

@@ -7,6 +7,7 @@ references! {
     attention,
     avg_pool2d,
     batch_norm,
+    batch_norm_relu,
     conv2d,
     conv_transpose2d,
     drop_path,

@@ -25,12 +25,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            y[i + $k * p.step] = after((x[i + $k * p.step] - middle) * scale + shift);
+            y[i + $k * p.step] = after(i + $k * p.step, (x[i + $k * p.step] - middle) * scale + shift);
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            y[i] = after((x[i] - middle) * scale + shift);
+            y[i] = after(i, (x[i] - middle) * scale + shift);
             i += p.step;
         }
     }

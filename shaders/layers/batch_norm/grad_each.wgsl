@@ -1,21 +1,33 @@
-// batch_norm.grad, cell by cell: dx = from_dy·dy + w·(from_x·(x − mean) + constant), w the weight of the
-// sample, 1 where there are none. A workgroup owns 256 cells in a row.
+// batch_norm.grad, four cells of a channel an invocation: dx = from_dy·dy + w·(from_x·(x − mean) + constant), w the
+// weight of the sample, 1 where there are none.
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
+
+fn slope(i: u32, centred: Cell, by: vec4<f32>) -> Cell {
+    let share = weight_at(i);
+    return by.x * arriving(cotangent(i), known_at(i), by.xw, centred) + share * by.y * centred + share * by.z;
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
-    let i = group_index(wid, groups) * 256u + lane;
-    if (i >= p.total * p.channels) {
+    let c = cells_of(wid, groups, lane);
+    if (c.first >= c.end) {
         return;
     }
-    let channel = channel_at(i);
-    let share = weight_at(i);
-    let by = coefficients[channel];
-    dx[i] = by.x * dy[i] + share * by.y * (x[i] - mean[statistic_of(channel)]) + share * by.z;
+    let middle = mean[statistic_of(c.channel)];
+    let by = coefficients[c.channel];
+    var i = c.first;
+    for (; i + p.width < c.end; i += 2u * p.width) {
+        let d0 = slope(i, x[i] - middle, by);
+        let d1 = slope(i + p.width, x[i + p.width] - middle, by);
+        dx[i] = d0;
+        dx[i + p.width] = d1;
+    }
+    if (i < c.end) {
+        dx[i] = slope(i, x[i] - middle, by);
+    }
 }

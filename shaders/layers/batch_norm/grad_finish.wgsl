@@ -1,5 +1,5 @@
 // batch_norm.grad_finish, an invocation a channel of x: for each sub-batch adds the chunks in order and writes
-// (from_dy, from_x, constant, 0) of dx = from_dy·dy + w·(from_x·(x − mean) + constant); adds the sub-batches in order
+// (from_dy, from_x, constant, shift) of dx = from_dy·dy + w·(from_x·(x − mean) + constant); adds the sub-batches in order
 // to dweight = Σ rstd·Σ dy·(x − mean) and dbias = Σ Σ dy.
 
 @group(0) @binding(1) var<storage, read> parts: array<vec2<f32>>;
@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let rstd = rstd_of(variance[channel]);
         let from_dy = weight[real] * rstd;
         affine += vec2<f32>(rstd * sums.y, sums.x);
-        coefficients[channel] = vec4<f32>(from_dy, through_statistics(channel, from_dy, rstd, sums), 0.0);
+        coefficients[channel] = vec4<f32>(from_dy, through_statistics(channel, from_dy, rstd, sums), shift_in(real));
     }
     dweight[real] = affine.x;
     dbias[real] = affine.y;

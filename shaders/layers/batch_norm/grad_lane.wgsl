@@ -3,7 +3,6 @@
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
 
@@ -18,6 +17,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let channel = at % p.channels;
     let middle = mean[statistic_of(channel)];
     let by = coefficients[channel];
+    let norm = by.xw;
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
         let from_x = weight_of(channel, n) * by.y;
         let constant = weight_of(channel, n) * by.z;
@@ -25,12 +25,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            dx[i + $k * p.step] = by.x * dy[i + $k * p.step] + from_x * (x[i + $k * p.step] - middle) + constant;
+            let c$k = x[i + $k * p.step] - middle;
+            let d$k = arriving(cotangent(i + $k * p.step), known_at(i + $k * p.step), norm, c$k);
+            dx[i + $k * p.step] = by.x * d$k + from_x * c$k + constant;
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            dx[i] = by.x * dy[i] + from_x * (x[i] - middle) + constant;
+            let centred = x[i] - middle;
+            let d = arriving(cotangent(i), known_at(i), norm, centred);
+            dx[i] = by.x * d + from_x * centred + constant;
             i += p.step;
         }
     }

@@ -5,9 +5,9 @@ fn start_of(channel: u32) -> u32 {
     return channel / p.real * p.split_stride + channel % p.real * p.channel_stride;
 }
 
-// The channel that a cell belongs to.
-fn channel_at(cell: u32) -> u32 {
-    return cell / p.split_stride * p.real + cell / p.channel_stride % p.real;
+// The sub-batch of the four rows number `depth`.
+fn split_of(depth: u32) -> u32 {
+    return depth / p.depth;
 }
 
 // Where weight and bias of a channel are.

@@ -1,9 +1,8 @@
-// batch_norm.sums, a workgroup per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk. Neighbouring invocations
-// read neighbouring cells; the 256 results are added in a tree whose order never changes.
+// batch_norm.sums, a workgroup per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk, of the dy that
+// arrives. Neighbouring invocations read neighbouring cells; the 256 results are added in a tree whose order never changes.
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
 
 var<workgroup> lanes: array<vec2<f32>, 256>;
@@ -17,22 +16,34 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let span = span_of(at);
     let middle = mean[statistic_of(span.channel)];
+    let norm = norm_of(span.channel);
     var plain = Cell();
     var crossed = Cell();
     var j = lane;
     for (; j + 768u < span.cells; j += 1024u) {
         //@ for k in 0..4
         let i$k = cell(span, j + $k * 256u);
-        let d$k = dy[i$k];
-        let e$k = d$k * (x[i$k] - middle);
+        let x$k = x[i$k];
+        let dy$k = cotangent(i$k);
+        let known$k = known_at(i$k);
+        //@ end
+        //@ for k in 0..4
+        let d$k = arriving(dy$k, known$k, norm, x$k - middle);
+        let e$k = d$k * (x$k - middle);
+        //@ end
+        //@ for k in 0..4
+        pass_on(i$k, d$k);
         //@ end
         plain += (d0 + d1) + (d2 + d3);
         crossed += (e0 + e1) + (e2 + e3);
     }
     for (; j < span.cells; j += 256u) {
         let i = cell(span, j);
-        plain += dy[i];
-        crossed += dy[i] * (x[i] - middle);
+        let centred = x[i] - middle;
+        let d = arriving(cotangent(i), known_at(i), norm, centred);
+        pass_on(i, d);
+        plain += d;
+        crossed += d * centred;
     }
     var sums = vec2<f32>(total(plain), total(crossed));
     lanes[lane] = sums;

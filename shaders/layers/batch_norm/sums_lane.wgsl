@@ -1,8 +1,8 @@
-// batch_norm.sums, an invocation per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk.
+// batch_norm.sums, an invocation per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk, of the dy that
+// arrives.
 
 @group(0) @binding(1) var<storage, read> x: array<Cell>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
 @group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
 
 @compute @workgroup_size(64)
@@ -15,6 +15,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let chunk = at / p.channels;
     let channel = at % p.channels;
     let middle = mean[statistic_of(channel)];
+    let norm = norm_of(channel);
     var plain = Cell();
     var crossed = Cell();
     for (var n = chunk * p.per; n < (chunk + 1u) * p.per; n++) {
@@ -22,16 +23,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            let d$k = dy[i + $k * p.step];
-            let e$k = d$k * (x[i + $k * p.step] - middle);
+            let x$k = x[i + $k * p.step];
+            let dy$k = cotangent(i + $k * p.step);
+            let known$k = known_at(i + $k * p.step);
+            //@ end
+            //@ for k in 0..4
+            let d$k = arriving(dy$k, known$k, norm, x$k - middle);
+            let e$k = d$k * (x$k - middle);
+            //@ end
+            //@ for k in 0..4
+            pass_on(i + $k * p.step, d$k);
             //@ end
             plain += (d0 + d1) + (d2 + d3);
             crossed += (e0 + e1) + (e2 + e3);
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            plain += dy[i];
-            crossed += dy[i] * (x[i] - middle);
+            let centred = x[i] - middle;
+            let d = arriving(cotangent(i), known_at(i), norm, centred);
+            pass_on(i, d);
+            plain += d;
+            crossed += d * centred;
             i += p.step;
         }
     }

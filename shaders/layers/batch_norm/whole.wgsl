@@ -4,9 +4,9 @@ fn start_of(channel: u32) -> u32 {
     return channel * p.channel_stride;
 }
 
-// The channel that a cell belongs to.
-fn channel_at(cell: u32) -> u32 {
-    return cell / p.channel_stride % p.channels;
+// The sub-batch of the four rows number `depth`.
+fn split_of(depth: u32) -> u32 {
+    return 0u;
 }
 
 // Where weight and bias of a channel are.

@@ -11,6 +11,7 @@ pub mod epilogue;
 pub(crate) mod gemm;
 pub mod many;
 pub(crate) mod matmul_f16;
+pub(crate) mod norm;
 pub(crate) mod order;
 pub(crate) mod pool;
 pub mod row_loss;

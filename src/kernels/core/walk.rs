@@ -17,7 +17,7 @@ const SPLIT: &[Piece] = &[piece!("layers/batch_norm/split.wgsl")];
 /// An invocation walks a whole chunk of a channel: few invocations with long serial walks.
 pub(crate) const LANE: &str = "lane_per_chunk";
 /// The invocations of a workgroup walk a chunk of a channel side by side. Kernels that write every element run one
-/// invocation a cell.
+/// invocation for a few cells.
 pub(crate) const GROUP: &str = "workgroup_per_chunk";
 
 params! {
@@ -25,7 +25,7 @@ params! {
         channels: u32, chunks: u32, per: u32, length: u32,
         total: u32, step: u32, walk_stride: u32, channel_stride: u32,
         walks: u32, real: u32, share: u32, split_stride: u32,
-        eps: f32,
+        eps: f32, width: u32, depth: u32, depths: u32,
     }
 }
 
@@ -57,6 +57,10 @@ pub(crate) struct Walk {
 const LANE_CHUNK: usize = 128;
 /// As much for a workgroup: 16 elements an invocation.
 const GROUP_CHUNK: usize = 4096;
+/// How many cells, a width apart, an invocation writes where each invocation has cells of one channel.
+const DEEP: usize = 4;
+/// Images are taken together as one width up to about as many cells, so that few lanes of the last workgroup are idle.
+const WIDTH: usize = 2048;
 
 impl Walk {
     /// Splits a layout.
@@ -70,6 +74,9 @@ impl Walk {
         let walks = images.div_ceil(run);
         let per = if run > 1 { 1 } else { chunk.div_ceil(x.plane.max(1)).min(images) };
         let count = |v: usize| v as u32;
+        let row = x.channels * cells;
+        let together = (WIDTH / row.max(1)).clamp(1, images.div_ceil(DEEP).max(1));
+        let depth = images.div_ceil(together * DEEP);
         let params = Params {
             channels: count(x.channels * x.splits),
             chunks: count(walks.div_ceil(per)),
@@ -84,6 +91,9 @@ impl Walk {
             share: 1,
             split_stride: count(images * x.channels * cells),
             eps,
+            width: count(together * row),
+            depth: count(depth),
+            depths: count(depth * x.splits),
         };
         Walk { params, of_four, split: x.splits > 1 }
     }
@@ -109,23 +119,30 @@ impl Walk {
 pub(crate) struct Launcher<'a, 'b> {
     e: &'a mut Emit<'b>,
     walk: Walk,
+    /// The binding that `$OTHER` stands for in the kernels that are launched next.
+    pub other: usize,
 }
 
 impl<'a, 'b> Launcher<'a, 'b> {
     /// Over `walk`, whose variant is that of `e`.
     pub fn new(e: &'a mut Emit<'b>, walk: Walk) -> Self {
-        Launcher { walk, e }
+        Launcher { walk, e, other: 0 }
     }
 
     /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
     fn launch(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], groups: usize) {
+        self.launch_on(name, own, buffers, groups_1d(groups));
+    }
+
+    fn launch_on(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], grid: [u32; 3]) {
         let kernel = Kernel::new(name, self.e.variant, INDEX)
             .followed_by(if self.walk.of_four { CELL_VEC4 } else { CELL_F32 })
             .followed_by(PARAMS)
             .followed_by(if self.walk.split { SPLIT } else { WHOLE })
             .followed_by(own)
-            .with("LAST", buffers.len() as u32);
-        self.e.launch(kernel, buffers, &self.walk.params, groups_1d(groups));
+            .with("LAST", buffers.len() as u32)
+            .with("OTHER", self.other as u32);
+        self.e.launch(kernel, buffers, &self.walk.params, grid);
     }
 
     /// A kernel of an invocation for each of `count` channels or groups of them.
@@ -147,13 +164,14 @@ impl<'a, 'b> Launcher<'a, 'b> {
         }
     }
 
-    /// A kernel that writes every element, an invocation a chunk or a cell.
+    /// A kernel that writes every element, an invocation a chunk or a few cells of one channel.
     pub fn elements(&mut self, name: &'static str, [lane, each]: [&[Piece]; 2], buffers: &[Slot]) {
         let p = self.walk.params;
-        let (pairs, cells) = (p.chunks as usize * p.channels as usize, p.total as usize * p.channels as usize);
-        match self.e.variant {
-            LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
-            _ => self.launch(name, each, buffers, cells.div_ceil(256)),
+        let pairs = p.chunks as usize * p.channels as usize;
+        if self.e.variant == LANE {
+            return self.launch(name, lane, buffers, pairs.div_ceil(64));
         }
+        let [y, z, _] = groups_1d(p.depths as usize);
+        self.launch_on(name, each, buffers, [p.width.div_ceil(256), y, z]);
     }
 }

@@ -65,7 +65,7 @@ pub enum Approximate {
 
 /// dx from (y, dy) or (x, dy).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-struct UnaryGrad(Unary);
+pub(crate) struct UnaryGrad(pub(crate) Unary);
 
 params! {
     struct Params { vectors: u32, a: f32, b: f32 }

@@ -16,11 +16,10 @@
 //! with gradients, so parts of a batch (of several devices, or too large for one plan) combine exactly: the statistics
 //! of all parts through [`Tape::merge_statistics`] into `batch_norm_eval` of each part.
 
-use crate::base::{DType, Error, Result};
-use crate::device::{Caps, Piece};
-use crate::kernels::walk::{GROUP, LANE, Launcher, Layout, Walk};
+use crate::base::Result;
+use crate::device::Caps;
+use crate::kernels::norm::{self, After, Arriving, Backward, check, or_zeros, variants};
 use crate::kernels::{Case, Fill};
-use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
 /// Normalises each channel over the batch. Inputs x [N, C, H, W] or [N, C], weight [C], bias [C] and, where each
@@ -44,10 +43,10 @@ pub struct BatchNormEval {
 /// (dx, dweight, dbias) from (x, weight, mean, variance, dy), the weights of the samples where there are some, and
 /// (dmean, dvariance) where the loss reads the statistics.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-struct BatchNormGrad {
-    eps: f32,
-    splits: usize,
-    weighted: bool,
+pub(crate) struct BatchNormGrad {
+    pub(crate) eps: f32,
+    pub(crate) splits: usize,
+    pub(crate) weighted: bool,
 }
 
 /// (dx, dweight, dbias, dmean, dvariance) from (x, weight, mean, variance, dy), the statistics being given.
@@ -56,31 +55,8 @@ struct BatchNormEvalGrad {
     eps: f32,
 }
 
-/// How much a sample counts: each as much as another, or as much as its weight.
-const UNWEIGHTED: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl")];
-const WEIGHTED: &[Piece] = &[piece!("layers/batch_norm/weighted.wgsl")];
-
-const STATISTICS_LANE: &[Piece] =
-    &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/statistics_lane.wgsl")];
-const STATISTICS_GROUP: &[Piece] = &[
-    piece!("layers/batch_norm/span.wgsl"),
-    piece!("layers/batch_norm/moments.wgsl"),
-    piece!("layers/batch_norm/statistics_group.wgsl"),
-];
-const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
-const APPLY_LANE: &[Piece] =
-    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
-const APPLY_EACH: &[Piece] =
-    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")];
-const SUMS_LANE: &[Piece] = &[piece!("layers/batch_norm/sums_lane.wgsl")];
-const SUMS_GROUP: &[Piece] = &[piece!("layers/batch_norm/span.wgsl"), piece!("layers/batch_norm/sums_group.wgsl")];
-const GRAD_FINISH: &[Piece] =
-    &[piece!("layers/batch_norm/through_batch.wgsl"), piece!("layers/batch_norm/grad_finish.wgsl")];
-const GRAD_FINISH_FIXED: &[Piece] =
-    &[piece!("layers/batch_norm/through_fixed.wgsl"), piece!("layers/batch_norm/grad_finish.wgsl")];
-const THROUGH_GIVEN: &[Piece] = &[piece!("layers/batch_norm/through_given.wgsl")];
-const GRAD_LANE: &[Piece] = &[piece!("layers/batch_norm/grad_lane.wgsl")];
-const GRAD_EACH: &[Piece] = &[piece!("layers/batch_norm/grad_each.wgsl")];
+/// The kernels of a gradient.
+const GRAD: [&str; 3] = ["batch_norm.sums", "batch_norm.grad_finish", "batch_norm.grad"];
 
 impl Tape {
     /// Batch norm of a training step: x f32 [N, C, H, W] or [N, C], weight and bias f32 [C]. Returns
@@ -128,77 +104,13 @@ impl Tape {
     }
 }
 
-/// Checks x against the vectors that have an element for each channel; returns (channels, elements of a channel).
-fn check(op: &'static str, x: &[Type], vectors: &[&str]) -> Result<(usize, usize)> {
-    x[0].expect_dtype(op, "x", DType::F32)?;
-    let channels = match *x[0].shape.dims() {
-        [_, c] | [_, c, _, _] => c as usize,
-        _ => return Err(Error::shape(op, format!("x must be [N, C] or [N, C, H, W], not {}", x[0].shape))),
-    };
-    for (ty, name) in x[1..].iter().zip(vectors) {
-        ty.expect_dtype(op, name, DType::F32)?;
-        if ty.shape.vector(op, name)? != channels {
-            let need = "it must have one element for each channel of x";
-            return Err(Error::shapes(op, ("x", x[0].shape), (name, ty.shape), need));
-        }
-    }
-    Ok((channels, x[0].shape.numel() / channels.max(1)))
-}
-
-/// x as `splits` sub-batches.
-fn layout(x: &Type, splits: usize, weighted: bool) -> Layout {
-    let (images, channels) = (x.shape.dim(0), x.shape.dim(1));
-    Layout { images, channels, plane: x.shape.numel() / (images * channels).max(1), splits, weighted }
-}
-
-fn variants(x: &Type, caps: &Caps) -> Vec<&'static str> {
-    // Where a channel's elements are never neighbours (x [N, C]), neighbouring lanes of the first variant read
-    // neighbouring channels, and those of the second would read numbers that lie far apart.
-    let lane_first = caps.software || Walk::new(layout(x, 1, false), LANE, 0.0).is_scattered();
-    if lane_first { vec![LANE, GROUP] } else { vec![GROUP, LANE] }
-}
-
-/// `buffers` and, behind them, the weights of the samples where there are some.
-fn with_weights(buffers: &[Slot], weights: Option<Slot>) -> Vec<Slot> {
-    buffers.iter().copied().chain(weights).collect()
-}
-
-/// The pieces of a kernel that asks how much a sample counts.
-fn counting(weighted: bool, own: &[Piece]) -> Vec<Piece> {
-    [if weighted { WEIGHTED } else { UNWEIGHTED }, own].concat()
-}
-
-impl BatchNorm {
-    /// The walk over x, of `inputs` inputs.
-    fn walk(&self, x: &[Type], variant: &str) -> Walk {
-        Walk::new(layout(&x[0], self.splits, x.len() > 3), variant, self.eps)
-    }
-}
-
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let (channels, count) = check("batch_norm", &x[..3], &["weight", "bias"])?;
-        let images = x[0].shape.dim(0);
-        if self.splits == 0 || !images.is_multiple_of(self.splits) {
-            let what =
-                format!("x is {}: its {images} samples cannot be cut into {} equal parts", x[0].shape, self.splits);
-            return Err(Error::shape("batch_norm", what));
-        }
-        if count / self.splits < 2 {
-            let what =
-                format!("x is {} in {} parts, one element a channel; training needs two", x[0].shape, self.splits);
-            return Err(Error::shape("batch_norm", what));
-        }
-        if let Some(weights) = x.get(3).filter(|w| **w != Type::f32([images])) {
-            let need = "they must be F32 and have one element for each sample of x";
-            return Err(Error::shapes("batch_norm", ("x", x[0].shape), ("sample_weights", weights.shape), need));
-        }
-        let statistic = if self.splits == 1 { Type::f32([channels]) } else { Type::f32([self.splits, channels]) };
-        Ok(vec![x[0], statistic, statistic])
+        norm::infer("batch_norm", x, self.splits, x.get(3))
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
@@ -206,20 +118,15 @@ impl Op for BatchNorm {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![self.walk(x, variant).partials()]
+        vec![norm::walk(&x[0], (self.splits, self.eps), x.len() > 3, variant).partials()]
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, [weight, bias], [y, mean, variance]) = (Slot::In(0), [1, 2].map(Slot::In), [0, 1, 2].map(Slot::Out));
-        let (partial, weighted) = (Slot::Work(0), e.x.len() > 3);
-        let weights = weighted.then_some(Slot::In(3));
-        let walk = self.walk(e.x, e.variant);
-        let mut l = Launcher::new(e, walk);
-        let [lane, group] = [STATISTICS_LANE, STATISTICS_GROUP].map(|own| counting(weighted, own));
-        l.chunks("batch_norm.statistics", [&lane, &group], &with_weights(&[x, partial], weights));
-        let finish = counting(weighted, FINISH);
-        l.channels("batch_norm.finish", &finish, &with_weights(&[x, partial, mean, variance], weights));
-        l.elements("batch_norm.apply", [APPLY_LANE, APPLY_EACH], &[x, weight, bias, mean, variance, y]);
+        let weights = (e.x.len() > 3).then_some(Slot::In(3));
+        let walk = norm::walk(&e.x[0], (self.splits, self.eps), weights.is_some(), e.variant);
+        norm::statistics(e, walk, x, Slot::Work(0), weights, [mean, variance]);
+        norm::apply(e, walk, "batch_norm.apply", [x, weight, bias, mean, variance], After::Nothing, y);
         Ok(())
     }
 
@@ -240,17 +147,6 @@ impl Op for BatchNorm {
     }
 }
 
-/// A cotangent, or zeros like `y` where nothing depends on that output.
-fn or_zeros(t: &mut Tape, dy: Option<Var>, y: Var) -> Result<Var> {
-    match dy {
-        Some(dy) => Ok(dy),
-        None => {
-            let shape = t.shape(y);
-            t.fill(shape, 0.0)
-        }
-    }
-}
-
 impl Op for BatchNormEval {
     fn name(&self) -> &'static str {
         "batch_norm_eval"
@@ -266,10 +162,8 @@ impl Op for BatchNormEval {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [x, weight, bias, mean, variance] = [0, 1, 2, 3, 4].map(Slot::In);
-        let buffers = [x, weight, bias, mean, variance, Slot::Out(0)];
-        let walk = Walk::new(layout(&e.x[0], 1, false), e.variant, self.eps);
-        Launcher::new(e, walk).elements("batch_norm.apply", [APPLY_LANE, APPLY_EACH], &buffers);
+        let walk = norm::walk(&e.x[0], (1, self.eps), false, e.variant);
+        norm::apply(e, walk, "batch_norm.apply", [0, 1, 2, 3, 4].map(Slot::In), After::Nothing, Slot::Out(0));
         Ok(())
     }
 
@@ -305,28 +199,25 @@ impl Op for BatchNormGrad {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        let walk = Walk::new(layout(&x[0], self.splits, self.weighted), variant, self.eps);
+        let walk = norm::walk(&x[0], (self.splits, self.eps), self.weighted, variant);
         vec![walk.partials(), Type::f32([x[2].shape.numel(), 4])]
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [x, weight, mean, variance, dy] = [0, 1, 2, 3, 4].map(Slot::In);
-        let ([dx, dweight, dbias], [partial, coefficients]) = ([0, 1, 2].map(Slot::Out), [0, 1].map(Slot::Work));
-        let (w, channels) = (usize::from(self.weighted), e.x[1].shape.numel());
-        let weights = self.weighted.then_some(Slot::In(5));
-        let given = (e.x.len() > 5 + w).then_some([5 + w, 6 + w].map(Slot::In));
-        let walk = Walk::new(layout(&e.x[0], self.splits, self.weighted), e.variant, self.eps);
-        let mut l = Launcher::new(e, walk);
-        l.chunks("batch_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
-        let buffers = with_weights(&[partial, weight, variance, dweight, dbias, coefficients], weights);
-        l.each("batch_norm.grad_finish", &counting(self.weighted, GRAD_FINISH), &buffers, channels);
-        if let Some([dmean, dvariance]) = given {
-            let buffers = with_weights(&[dmean, dvariance, coefficients], weights);
-            l.channels("batch_norm.through_given", &counting(self.weighted, THROUGH_GIVEN), &buffers);
-        }
-        let buffers = with_weights(&[x, mean, dy, coefficients, dx], weights);
-        let [lane, each] = [GRAD_LANE, GRAD_EACH].map(|own| counting(self.weighted, own));
-        l.elements("batch_norm.grad", [&lane, &each], &buffers);
+        let w = usize::from(self.weighted);
+        let backward = Backward {
+            names: GRAD,
+            x: [0, 1, 2, 3, 4].map(Slot::In),
+            other: None,
+            arriving: Arriving::Given,
+            weights: self.weighted.then_some(Slot::In(5)),
+            statistics: (e.x.len() > 5 + w).then_some([5 + w, 6 + w].map(Slot::In)),
+            y: [0, 1, 2].map(Slot::Out),
+            work: [0, 1].map(Slot::Work),
+            through: (norm::THROUGH_BATCH, &[]),
+        };
+        let walk = norm::walk(&e.x[0], (self.splits, self.eps), self.weighted, e.variant);
+        norm::backward(e, walk, backward);
         Ok(())
     }
 
@@ -349,20 +240,23 @@ impl Op for BatchNormEvalGrad {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![Walk::new(layout(&x[0], 1, false), variant, self.eps).partials(), Type::f32([x[1].shape.numel(), 4])]
+        vec![norm::walk(&x[0], (1, self.eps), false, variant).partials(), Type::f32([x[1].shape.numel(), 4])]
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let [x, weight, mean, variance, dy] = [0, 1, 2, 3, 4].map(Slot::In);
-        let [dx, dweight, dbias, dmean, dvariance] = [0, 1, 2, 3, 4].map(Slot::Out);
-        let [partial, coefficients] = [0, 1].map(Slot::Work);
-        let walk = Walk::new(layout(&e.x[0], 1, false), e.variant, self.eps);
-        let mut l = Launcher::new(e, walk);
-        l.chunks("batch_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
-        let buffers = [partial, weight, variance, dweight, dbias, coefficients, dmean, dvariance];
-        l.channels("batch_norm.grad_finish", GRAD_FINISH_FIXED, &buffers);
-        let [lane, each] = [GRAD_LANE, GRAD_EACH].map(|own| counting(false, own));
-        l.elements("batch_norm.grad", [&lane, &each], &[x, mean, dy, coefficients, dx]);
+        let backward = Backward {
+            names: GRAD,
+            x: [0, 1, 2, 3, 4].map(Slot::In),
+            other: None,
+            arriving: Arriving::Given,
+            weights: None,
+            statistics: None,
+            y: [0, 1, 2].map(Slot::Out),
+            work: [0, 1].map(Slot::Work),
+            through: (norm::THROUGH_FIXED, &[3, 4].map(Slot::Out)),
+        };
+        let walk = norm::walk(&e.x[0], (1, self.eps), false, e.variant);
+        norm::backward(e, walk, backward);
         Ok(())
     }
 

@@ -44,14 +44,35 @@ const FINISH: &[Piece] = &[
 ];
 const APPLY_LANE: &[Piece] =
     &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
-const APPLY_EACH: &[Piece] =
-    &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_each.wgsl")];
-const SUMS_LANE: &[Piece] = &[piece!("layers/batch_norm/sums_lane.wgsl")];
-const SUMS_GROUP: &[Piece] = &[piece!("layers/batch_norm/span.wgsl"), piece!("layers/batch_norm/sums_group.wgsl")];
+const APPLY_EACH: &[Piece] = &[
+    piece!("layers/batch_norm/after_nothing.wgsl"),
+    piece!("layers/batch_norm/cells.wgsl"),
+    piece!("layers/batch_norm/apply_each.wgsl"),
+];
+const SUMS_LANE: &[Piece] = &[
+    piece!("layers/batch_norm/dy_as_given.wgsl"),
+    piece!("layers/batch_norm/unscaled.wgsl"),
+    piece!("layers/batch_norm/sums_lane.wgsl"),
+];
+const SUMS_GROUP: &[Piece] = &[
+    piece!("layers/batch_norm/dy_as_given.wgsl"),
+    piece!("layers/batch_norm/unscaled.wgsl"),
+    piece!("layers/batch_norm/span.wgsl"),
+    piece!("layers/batch_norm/sums_group.wgsl"),
+];
 const GRAD_GROUPS: &[Piece] = &[piece!("layers/group_norm/grad_groups.wgsl")];
 const GRAD_AFFINE: &[Piece] = &[piece!("layers/group_norm/grad_affine.wgsl")];
-const GRAD_LANE: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl"), piece!("layers/batch_norm/grad_lane.wgsl")];
-const GRAD_EACH: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl"), piece!("layers/batch_norm/grad_each.wgsl")];
+const GRAD_LANE: &[Piece] = &[
+    piece!("layers/batch_norm/unweighted.wgsl"),
+    piece!("layers/batch_norm/dy_as_given.wgsl"),
+    piece!("layers/batch_norm/grad_lane.wgsl"),
+];
+const GRAD_EACH: &[Piece] = &[
+    piece!("layers/batch_norm/unweighted.wgsl"),
+    piece!("layers/batch_norm/dy_as_given.wgsl"),
+    piece!("layers/batch_norm/cells.wgsl"),
+    piece!("layers/batch_norm/grad_each.wgsl"),
+];
 
 impl Tape {
     /// Group norm of x f32 [N, C, H, W] or [N, C] in `groups` groups of neighbouring channels, with weight and bias

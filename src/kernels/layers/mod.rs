@@ -9,6 +9,7 @@ ops! {
     attention,
     avg_pool2d,
     batch_norm,
+    batch_norm_relu,
     conv2d,
     conv_transpose2d,
     drop_path,

@@ -9,6 +9,7 @@ use crate::kernels::add_bias::AddBias;
 use crate::kernels::attention::Attention;
 use crate::kernels::avg_pool2d::AvgPool2d;
 use crate::kernels::batch_norm::BatchNorm;
+use crate::kernels::batch_norm_relu::BatchNormRelu;
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::group_norm::GroupNorm;
 use crate::kernels::l2_normalize::L2Normalize;
@@ -67,6 +68,13 @@ fn affine(f: &mut CaseFields<'_>, axis: usize) -> Result<Vec<Input>> {
 pub(super) fn batch_norm(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let op = BatchNorm { eps: f.real("eps", 1e-5)?, splits: f.whole("splits", 1)? as usize };
     made(op, affine(f, 1)?)
+}
+
+pub(super) fn batch_norm_relu(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
+    let (eps, splits, residual) = (f.real("eps", 1e-5)?, f.whole("splits", 1)? as usize, f.flag("residual")?);
+    let mut inputs = affine(f, 1)?;
+    inputs.extend(residual.then(|| normal("residual", inputs[0].1.shape)));
+    made(BatchNormRelu { eps, splits, residual }, inputs)
 }
 
 pub(super) fn group_norm(f: &mut CaseFields<'_>) -> Result<BuiltCase> {

@@ -1,0 +1,6 @@
+// dy is read, and what arrives is passed on to nobody.
+
+@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+
+fn pass_on(i: u32, d: Cell) {
+}
