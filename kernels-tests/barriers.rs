@@ -200,7 +200,8 @@ impl<'t> Flow<'t> {
     /// Whether a function, or one that it calls, names a variable of the module that differs.
     fn reads_differing(&self, f: usize) -> bool {
         let body = self.module.functions[f].body;
-        let named = |i: usize| self.differing.contains(&(None, body[i]));
+        let is_member = |i: usize| i > 0 && body[i - 1] == ".";
+        let named = |i: usize| !is_member(i) && self.differing.contains(&(None, body[i]));
         (0..body.len()).any(|i| named(i) || self.module.called(body, i).is_some_and(|g| self.reads_differing(g)))
     }
 
