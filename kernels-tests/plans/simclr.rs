@@ -89,7 +89,7 @@ pub fn dispatches() -> Result<(), String> {
     let vit = Vit::tiny(8, 3);
     let subjects: [(&dyn Backbone, usize, &[&str]); 2] = [
         (&resnet, 287, &["adam.step", "ema.forward", "found_inf.forward"]),
-        (&vit, 0, &["adam.step", "found_inf.forward"]),
+        (&vit, 752, &["adam.step", "found_inf.forward"]),
     ];
     for (backbone, most, once) in subjects {
         let tape = step_of(&method, backbone).map_err(text)?;
