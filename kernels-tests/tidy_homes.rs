@@ -13,7 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/manual.rs"]),
     ("clap_mangen", &["cli/manual.rs"]),
-    ("csv", &["data/layout/table.rs", "lab/tuning_export.rs", "study/results"]),
+    ("csv", &["data/layout/table.rs", "lab/statistics/compare.rs", "lab/tuning_export.rs", "study/results"]),
     ("ctrlc", &["cli/signals.rs"]),
     ("dicom_parser", &["data/decode/dicom/"]),
     ("dicom_transfer_syntax_registry", &["data/decode/dicom/"]),

@@ -28,7 +28,8 @@
 //! `device/timing.rs`, `device/tune.rs` and `device/statistics.rs` a clock. An op reaches other ops through `Tape`
 //! methods, or a core they share, in `kernels/core/`:
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
-//! `epilogue.rs` (how products end), `pool.rs` (windows), `order.rs` (sorting), `walk.rs` (normalizations), `row_loss.rs`
+//! `epilogue.rs` (how products end), `many.rs` (many tensors at once), `pool.rs` (windows), `order.rs` (sorting),
+//! `walk.rs` (normalizations), `row_loss.rs`
 //! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has
 //! a reference, random cases, a place in files of benches, and values by PyTorch; what one lacks stands in
 //! `kernels-tests/holes.rs` with the reason, a list that can only get shorter.
@@ -44,10 +45,13 @@
 //! instead of being kept (`tape/recompute.rs`): the fused nodes run twice, so no bit changes, and never an assign.
 //! **Defer.** What moves state in place but was recorded before the guard of its scope was known (running statistics, a
 //! queue of keys) runs at the end of the step, under the guard, so that the state is not copied (`tape/deferred.rs`).
+//! **Join.** What is recorded tensor by tensor (optimizers, averages) becomes one node over all tensors ([`tape::join`],
+//! `kernels/core/many.rs`), and what such a node takes together lies in one buffer, an arena ([`tape::arena`]), so that one
+//! launch walks all: gradients in a slab, parameters and moments each in an arena of the state. Names in files do not change.
 //! **Schedule.** [`tape::Schedule`] is pure: from the nodes, the adapter's capabilities and the
 //! chosen variants it computes order, lifetimes and slabs, and the launches as plain data. **As data.** A
-//! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers with role and size,
-//! launches with the bytes of their parameters, and names of what goes in and out. It serializes, and nothing else is run,
+//! [`tape::Recording`] is what a schedule becomes: kernels as complete text with their layout, buffers and parts of them with
+//! role and size, launches with the bytes of their parameters, and names of what goes in and out. It serializes, and nothing else is run,
 //! so that a run's address and a file speak of what really runs. **Plan.** [`tape::Plan`] binds it to a device: buffers,
 //! parameters, pipelines and bind groups are made once ([`tape::Replay`] does so with a recording from a file, whose text
 //! runs with naga's checks). **Replay.** `Plan::run` writes the inputs and one buffer of named scalars, encodes and submits;

@@ -15,6 +15,8 @@ pub fn list() -> Vec<Named> {
         ("a raised guard stops every assign", guard),
         ("a raised guard stops what was recorded before it", early),
         ("a state that ignores the guard moves even where its old value is kept", defiance),
+        ("many tensors at once have the bits of one by one", super::joined::same_bits),
+        ("a plan leaves tensors where another holds them", super::joined::held),
         ("two players of one step share nothing", super::players::two_players),
         ("a recording read back gives the bits of its plan", super::recording::read_back),
         ("a recording that cannot run makes no buffer", super::recording::refused),

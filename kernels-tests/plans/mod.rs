@@ -2,6 +2,7 @@
 //! device. The steps use three small ops: add, relu, and a doubling in place that may obey the guard.
 
 mod device;
+mod joined;
 mod players;
 mod random;
 mod recompute;
@@ -23,7 +24,8 @@ pub fn trials() -> Vec<Trial> {
     list.push(("random steps on the CPU", random::on_the_cpu));
     list.push(("snapshot of a small step", snapshot));
     list.push(("snapshot of a step of SimCLR with ResNet-18", simclr::snapshot));
-    list.push(("a step of SimCLR with ResNet-18 launches no more than it did", simclr::launches));
+    list.push(("batch norm, residual and relu are one op in a step", simclr::norms));
+    list.push(("a step updates all tensors at once", simclr::dispatches));
     list.push(("same_bits compares names, types, counts and bits", compare::same_bits_compares));
     named("T0 plans", list)
 }

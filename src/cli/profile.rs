@@ -199,7 +199,8 @@ fn whole(p: &Profile) -> String {
         false => "",
     };
     format!(
-        "{}, {} ({}); timer: {timer}\n{}, {} images, {} dispatches; medians and quartiles of {} steps\n\n\
+        "{}, {} ({}); timer: {timer}\n{}, {} images; medians and quartiles of {} steps\n\
+         {} dispatches in {} passes with {} barriers\n\n\
          plain step        {}, {:.1} images/s\n\
          on the device     {}\n\
          sum of kernels    {}: {:.3} × the device's time\n\
@@ -209,8 +210,10 @@ fn whole(p: &Profile) -> String {
         e.backend,
         p.subject,
         p.images,
-        p.launches.len(),
         p.steps,
+        p.cuts.dispatches,
+        p.cuts.passes,
+        p.cuts.barriers,
         ms(w.step_ms),
         p.images as f64 / w.step_ms.median * 1e3,
         ms(w.device_ms),

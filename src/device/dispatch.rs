@@ -205,7 +205,7 @@ fn clash(parts: &[Bound<'_>], access: &[Access]) -> Option<String> {
 }
 
 /// The most dispatches of one submission.
-pub(super) const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -103,6 +103,8 @@ impl Job<'_> {
         record: &dyn Fn(usize) -> Result<Vec<Tape>>,
     ) -> Result<Vec<Plan>> {
         let all = self.fitting(state, key, batch, sizes, record)?;
+        // The first plans may only read what a later one updates; a plan holds tensors where they are.
+        all.iter().try_for_each(|s| state.arrange(self.gpu, &s.arenas).map(drop))?;
         all.into_iter().map(|s| Plan::new(self.gpu, s, state)).collect()
     }
 

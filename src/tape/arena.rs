@@ -15,7 +15,7 @@ use crate::device::buffer::PART_ALIGN;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Inputs or states that lie in one buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arena {
     /// The place of each, with its first byte in the buffer.
     pub members: Vec<(Place, u64)>,

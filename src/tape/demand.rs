@@ -122,11 +122,18 @@ pub fn misfit_beside(gpu: &Gpu, schedules: &[Schedule], state: &State, beside: u
     })
 }
 
-/// Bytes of the tensors that `schedules` name and `state` lacks.
+/// Bytes of the tensors that `schedules` name and `state` lacks, with what lies between them in arenas.
 pub fn lacking_bytes(schedules: &[Schedule], state: &State) -> u64 {
     let named = schedules.iter().flat_map(|s| &s.states).filter(|(name, _)| state.ty(name).is_none());
     let lacking: BTreeMap<&str, u64> = named.map(|(name, ty)| (name.as_str(), padded(ty.bytes()))).collect();
-    lacking.values().sum()
+    let own = |schedule: &Schedule, name: &str| {
+        schedule.states.iter().find(|s| s.0 == name).map_or(0, |(_, ty)| padded(ty.bytes()))
+    };
+    let arenas = schedules.iter().flat_map(|s| s.arenas.iter().map(move |a| (s, a)));
+    let gaps = arenas
+        .filter(|(_, a)| a.states().any(|(name, _)| lacking.contains_key(name)))
+        .map(|(s, a)| (a, a.bytes.saturating_sub(a.states().map(|(name, _)| own(s, name)).sum())));
+    lacking.values().sum::<u64>() + gaps.collect::<BTreeMap<_, _>>().values().sum::<u64>()
 }
 
 /// Why `need` more bytes are over the memory budget. `None` if they are not.

@@ -15,7 +15,8 @@ use super::record::SCALARS_INPUT;
 use super::schedule::{Place, Schedule};
 use crate::base::Result;
 use crate::base::hash::Hasher;
-use crate::device::dispatch::ParamBlocks;
+use crate::device::dispatch::{CHUNK, ParamBlocks};
+use crate::device::shader::Access;
 use crate::device::{Gpu, Kernel, Shader, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,6 +46,19 @@ pub struct Recording {
     pub states: Vec<Named>,
     /// What can be read after a run, until the next one.
     pub outputs: Vec<Named>,
+}
+
+/// How the device's work of a run is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cuts {
+    /// Launches of kernels.
+    pub dispatches: usize,
+    /// Compute passes. Each is submitted by itself.
+    pub passes: usize,
+    /// Launches that wait for the earlier ones of their pass, by wgpu's rule: a buffer that they bind was written before
+    /// in the pass, or was read and they write it. A part counts as its whole buffer. Between passes the device always
+    /// waits; that is not counted.
+    pub barriers: usize,
 }
 
 /// A buffer, or a part of one that is bound by itself.
@@ -177,6 +191,27 @@ impl Recording {
         let one = |k: &Arc<Shader>| Hasher::new().part(k.name()).part(k.variant()).part(k.wgsl()).hex();
         let each: Vec<String> = self.kernels.iter().map(one).collect();
         self.launches.iter().fold(Hasher::new(), |all, call| all.part(&each[call.kernel])).short()
+    }
+
+    /// How the device's work is cut.
+    pub fn cuts(&self) -> Cuts {
+        let mut cuts = Cuts { dispatches: self.launches.len(), passes: 0, barriers: 0 };
+        for pass in self.launches.chunks(CHUNK) {
+            cuts.passes += 1;
+            // For each buffer that the pass has used: whether its last launch wrote it.
+            let mut written: BTreeMap<usize, bool> = BTreeMap::new();
+            for call in pass {
+                let access = &self.kernels[call.kernel].layout().buffers;
+                let of = |(&b, access): (&usize, &Access)| {
+                    (self.buffers[b].part_of.map_or(b, |part| part.buffer), *access == Access::ReadWrite)
+                };
+                let bound: Vec<(usize, bool)> = call.buffers.iter().zip(access).map(of).collect();
+                let waits = |(buffer, writes): &(usize, bool)| written.get(buffer).is_some_and(|w| *w || *writes);
+                cuts.barriers += usize::from(bound.iter().any(waits));
+                written.extend(bound);
+            }
+        }
+        cuts
     }
 
     /// Names and types of the states, as [`super::State::insert_missing`] takes them.

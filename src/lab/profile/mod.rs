@@ -21,6 +21,7 @@ use crate::base::{Error, Result};
 use crate::device::{Clocked, Gpu};
 use crate::kernels::listing::entry_name;
 use crate::tape::StepPart;
+use crate::tape::recording::Cuts;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,6 +41,8 @@ pub struct Profile {
     pub images: usize,
     /// How often each kind of step was run.
     pub steps: usize,
+    /// Dispatches, passes and barriers of a step.
+    pub cuts: Cuts,
     /// The times of whole steps.
     pub whole: Whole,
     /// What the host did before.
@@ -206,6 +209,7 @@ pub fn profile_until(
         subject: ready.subject.name.clone(),
         images: ready.subject.images,
         steps: runs.len(),
+        cuts: ready.plan.recording().cuts(),
         whole,
         preparation: ready.preparation,
         host: Host::medians(&plain),

@@ -202,6 +202,13 @@ fn hostile_ones_are_refused() {
     refused("65 scalars", |v| v["scalars"] = (0..65).map(|i| i.to_string()).collect());
     refused("the text of a kernel has", |v| v["kernels"][0]["wgsl"] = json!(" ".repeat(2 << 20)));
     refused("longer than", |v| v["launches"][0]["label"] = json!("a".repeat(2000)));
+    let part = |buffer: usize, offset: u64| {
+        move |v: &mut Value| v["buffers"][2]["part_of"] = json!({"buffer": buffer, "offset": offset})
+    };
+    refused("is no part of buffer 77", part(77, 0));
+    refused("is no part of buffer 2", part(2, 0));
+    refused("from a multiple of 256", part(at("temp"), 0));
+    refused("unknown field", |v| v["buffers"][0]["part_of"] = json!({"buffer": 0, "offset": 0, "bytes": 16}));
     refused("must be the last", |v| {
         let list = v["buffers"].as_array_mut().unwrap();
         let params = list.pop().unwrap();
