@@ -75,18 +75,52 @@ impl ExportStep {
 
     /// The config, or the built-in one with the network that was asked for.
     fn config(&self) -> Result<Config> {
-        if let Some(path) = &self.config {
-            return Config::load(path);
-        }
-        let built_in = |model: &str| {
-            let text = BROWSER.replace("[model]\nwidth = 0.125\n", &format!("[model]\n{model}"));
-            Config::parse("configs/browser.toml (built in)", &text)
-        };
-        match &self.model {
-            None => built_in("width = 0.125\n"),
+        match (&self.config, &self.model) {
+            (Some(path), _) => Config::load(path),
+            (None, None) => built_in(BROWSER),
             // A ResNet has a width, a ViT the size of its patches.
-            Some(arch) => built_in(&format!("arch = {arch:?}\nwidth = 0.125\n"))
-                .or_else(|_| built_in(&format!("arch = {arch:?}\npatch_size = 4\n"))),
+            (None, Some(arch)) => of_model(&format!("arch = {arch:?}\nwidth = 0.25\nstem = \"7x7\""))
+                .or_else(|_| of_model(&format!("arch = {arch:?}\npatch_size = 4"))),
         }
+    }
+}
+
+fn built_in(text: &str) -> Result<Config> {
+    Config::parse("configs/browser.toml (built in)", text)
+}
+
+/// The built-in config with other keys in its table `[model]`.
+fn of_model(keys: &str) -> Result<Config> {
+    let parts = BROWSER.split_once("\n[model]\n").and_then(|(before, rest)| Some((before, rest.split_once("\n[")?.1)));
+    let Some((before, after)) = parts else {
+        return Err(Error::Failed("the built-in config has no [model] before another table".into()));
+    };
+    built_in(&format!("{before}\n[model]\n{keys}\n[{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        step: ExportStep,
+    }
+
+    #[test]
+    fn the_built_in_config_takes_every_network() {
+        let of = |words: &[&str]| {
+            Line::parse_from([&["step", "--out", "page"], words].concat()).step.config().map(|c| c.model)
+        };
+        for arch in backbone::names() {
+            assert_eq!(of(&["--model", arch]).unwrap().arch, arch);
+        }
+        let resnet = of(&["--model", "resnet18"]).unwrap();
+        assert_eq!(of(&[]).unwrap(), resnet, "it is the default");
+        let whole = built_in(BROWSER).unwrap();
+        assert_eq!(whole.data.specs, of_model("width = 0.5").unwrap().data.specs);
+        assert!(whole.data.specs[0].contains("train=1000") && whole.data.image_size == 32);
     }
 }
