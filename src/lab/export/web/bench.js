@@ -343,7 +343,7 @@ async function go() {
     await measure();
     if (run.stop) said = "Stopped.";
   } catch (e) {
-    said = `${e.message} What was measured until then is kept.`;
+    said = `${e.message}${rows.some((r) => r.samples.turn.length) ? " What was measured until then is kept." : ""}`;
   }
   finish(said);
 }
