@@ -8,6 +8,10 @@ function say(text, bad = false) {
   [at("status").className, at("status").textContent] = [bad ? "bad" : "", text];
 }
 
+function fail(why) {
+  say(page.accuracies.length ? `${why} What was measured before is kept.` : why, true);
+}
+
 /** The losses and their running means as a picture. A long curve is thinned to what a screen can show. */
 function drawLosses({ losses, about }) {
   const n = losses.length, [w, h, left, low] = [Math.max(280, at("chart").clientWidth), 260, 48, 34];
@@ -58,7 +62,7 @@ async function prepare(trainer) {
   page.compiled = (performance.now() - began) / 1e3;
   [at("compiled").textContent, at("adapter").textContent] = [`${figures(page.compiled, 3)} s`, trainer.info.name];
   if (trainer.info.fallback) at("note").textContent = "This adapter is a fallback: the CPU computes, so a step takes long.";
-  trainer.lost.then((why) => say(`${why} What was measured before is kept.`, true));
+  trainer.lost.then(fail);
   say("Measuring what random weights see …");
   await judge(trainer, "random");
 }
@@ -114,7 +118,7 @@ async function train() {
   } catch (e) {
     // That the device was lost may be told after the error that follows from it.
     await Promise.race([trainer.lost, new Promise((done) => setTimeout(done, trainer.lost ? 500 : 0))]);
-    say(`${trainer.device?.gone || e.message} What was measured before is kept.`, true);
+    fail(trainer.device?.gone || e.message);
   }
   show(trainer);
   [page.running, at("stop").disabled, at("start").textContent] = [false, true, trainer.ready ? "Go on" : "Try again"];
