@@ -196,8 +196,9 @@ impl<'a> Ready<'a> {
         let name = name_of(method, &images.name, seed);
         let (eye, weights) =
             (Eye::new(method.backbone.clone(), images.mean, images.std), format!("the weights of {name}"));
-        let mirror = Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &weights))?;
+        // Before the plans that only read: what moves takes tensors together only where no plan holds them yet.
         let plans = turns::compile(job, &state, &method.batch_key, (batches, sizes(method, batch)), &record)?;
+        let mirror = Mirror::new(job, &eye, (&images.store, at_once(method, batch)), (&state, &weights))?;
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
         let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
         let task = Unlabelled { job, name, method, steps: batches.steps(), columns, mirror };

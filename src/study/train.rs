@@ -203,10 +203,11 @@ impl<'a> Ready<'a> {
         for before in learning.learner.turns().iter().filter(|_| learning.learner.plans_epochs()).map(losses_before) {
             state.insert(job.gpu, &before, Type::f32([data.train.len(), 1]), None)?;
         }
+        // Before the plans that only read: what moves takes tensors together only where no plan holds them yet.
+        let plans = turns::compile(job, &state, &learning.batch_key, (batches, Sizes::from(2)), &record)?;
         let weights = format!("the weights of {}", cell.name);
         let each = |eye: &Eye| Pass::each(job, eye, stores, (&state, &weights), Some(classes));
         let (first, second) = (each(&eyes[0])?, eyes.get(1).map(each).transpose()?);
-        let plans = turns::compile(job, &state, &learning.batch_key, (batches, Sizes::from(2)), &record)?;
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
         let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
         let (learner, steps, features) = (learning.learner.clone(), batches.steps(), eyes[0].backbone.features());
