@@ -113,8 +113,8 @@ impl<'a, 'b> Launcher<'a, 'b> {
             return self.launch(kernel, &buffers, width, blocks, (z.total * blocks).div_ceil(8));
         }
         let eights = width.div_ceil(8);
-        // Two sums of a large head would not fit in registers for as many rows.
-        let own: usize = if form.sums > 1 && eights > 2 { 2 } else { 4 };
+        // Two sums of a head of more than 32 do not fit in registers for as many rows: RADV spilled some of a head of 64.
+        let own: usize = if form.sums > 1 && eights > 1 { 2 } else { 4 };
         let (kernel, buffers) = self.with_lengths(name, form.tiles, buffers);
         let blocks = rows.div_ceil(16 * own);
         let kernel = kernel.with("R", own as u32).with("EG", eights as u32);
