@@ -11,7 +11,7 @@ use crate::lab::shader_trial::{TrialVerdict, judge};
 use crate::lab::spread::figures;
 use crate::lab::statistics::asked::{Asked as Compiler, Whose};
 use crate::lab::statistics::compare::{Change, Verdict, of_edit};
-use crate::lab::statistics::{Row, Subject, subjects};
+use crate::lab::statistics::{Row, Subject, ask, subjects};
 use crate::lab::{Spread, watch};
 use clap::Args;
 use serde_json::{Value, json};
@@ -101,8 +101,8 @@ impl Watch {
         let limit = Duration::from_secs_f64(self.limit_s);
         watch::watch(&self.file, self.once, limit, &child, &mut |verdict| {
             right = matches!(verdict, TrialVerdict::Right(_));
-            let tree = || Tree::default().with(piece, &self.file);
-            let compiled = if right { compilers.asked(tree)? } else { Vec::new() };
+            let edited = || options.tree().clone().with(piece, &self.file);
+            let compiled = if right { compilers.asked(&edited)? } else { Vec::new() };
             if self.json {
                 return print_exact(&line(verdict, &compiled)?);
             }
@@ -221,9 +221,9 @@ impl Watch {
     }
 }
 
-/// The compilers of --for, and what they are asked.
+/// The compilers of --for, each with what it makes of the built-in text.
 struct Compilers {
-    running: Vec<Compiler>,
+    running: Vec<(Compiler, Vec<Row>)>,
     subjects: Vec<Subject>,
 }
 
@@ -240,15 +240,22 @@ impl Compilers {
             return Err(Error::Usage(format!("--for: no GPU is offered {entry} [{variant}] in the case '{case}'")));
         }
         let driver = installed(None)?;
-        let start = |f: &String| Compiler::start(&this_program()?, Whose::Family(f.clone(), driver.clone()));
-        Ok(Compilers { running: families.iter().map(start).collect::<Result<_>>()?, subjects })
+        let start = |f: &String| {
+            let mut compiler = Compiler::start(&this_program()?, Whose::Family(f.clone(), driver.clone()))?;
+            let base = ask(&mut compiler, &subjects, &Tree::default(), |_| Ok(()))?;
+            Ok((compiler, base))
+        };
+        let running = families.iter().map(start).collect::<Result<_>>()?;
+        Ok(Compilers { running, subjects })
     }
 
-    /// What each makes of the edited text beside the built-in one.
-    fn asked(&mut self, edited: impl Fn() -> Result<Tree>) -> Result<Vec<Change>> {
+    /// What each makes of the edited text beside the built-in one. Nothing if an editor has just replaced the file: its next
+    /// text is tried anew.
+    fn asked(&mut self, edited: &dyn Fn() -> Result<Tree>) -> Result<Vec<Change>> {
         let mut all = Vec::new();
-        for compiler in &mut self.running {
-            all.extend(of_edit(compiler, &self.subjects, &edited()?)?);
+        for (compiler, base) in &mut self.running {
+            let Ok(tree) = edited() else { return Ok(Vec::new()) };
+            all.extend(of_edit(compiler, &self.subjects, base, &tree)?);
         }
         Ok(all)
     }

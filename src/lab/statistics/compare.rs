@@ -89,10 +89,9 @@ pub fn judge(base: &Row, row: &Row) -> Change {
     change(Verdict::Same, None)
 }
 
-/// What an edit of the built-in text does to each of `subjects`: those of `edited` beside those that are built in.
-pub fn of_edit(compiler: &mut Asked, subjects: &[Subject], edited: &Tree) -> Result<Vec<Change>> {
-    let mut rows = |tree: &Tree| super::ask(compiler, subjects, tree, |_| Ok(()));
-    let (base, now) = (rows(&Tree::default())?, rows(edited)?);
+/// What an edit does to each of `subjects`, whose rows of the built-in text are `base`.
+pub fn of_edit(compiler: &mut Asked, subjects: &[Subject], base: &[Row], edited: &Tree) -> Result<Vec<Change>> {
+    let now = super::ask(compiler, subjects, edited, |_| Ok(()))?;
     Ok(base.iter().zip(&now).map(|(base, now)| judge(base, now)).collect())
 }
 

@@ -7,7 +7,8 @@ use crate::nn::step::TrainingStep;
 use crate::tape::Schedule;
 
 /// The kernels that `step` launches on [`listing::gpu`] with the variants that come first there, each once, in the order in
-/// which they first run. Its case names the layer where that is. The work of an op that launches several counts for each.
+/// which they first run. Its case names the layer where that is. The work of an op that launches several is divided evenly
+/// among them, so that all shares together are the step.
 pub fn of_step(step: &TrainingStep) -> Result<Vec<Subject>> {
     let caps = listing::gpu();
     let (tape, _) = step.record()?;
@@ -30,8 +31,9 @@ pub fn of_step(step: &TrainingStep) -> Result<Vec<Subject>> {
                 own.push(at);
             }
         }
+        let each = cost.map(|c| c / own.len().max(1) as f64);
         for at in own {
-            work[at] = [work[at][0] + cost[0], work[at][1] + cost[1]];
+            work[at] = [work[at][0] + each[0], work[at][1] + each[1]];
         }
     }
     for (subject, [flops, bytes]) in found.iter_mut().zip(work) {
@@ -74,6 +76,10 @@ mod tests {
             shares.iter().all(|s| (0.0..=100.0).contains(&s.flops) && (0.0..=100.0).contains(&s.bytes)),
             "{shares:?}"
         );
+        let sum = |of: fn(&Share) -> f64| shares.iter().map(of).sum::<f64>();
+        for all in [sum(|s| s.flops), sum(|s| s.bytes)] {
+            assert!((all - 100.0).abs() < 1e-6, "{all} %");
+        }
         let of = |entry: &str| {
             found.iter().zip(&shares).filter(|(s, _)| s.entry == entry).map(|(_, s)| s.flops).sum::<f64>()
         };
