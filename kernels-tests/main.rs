@@ -81,6 +81,7 @@ fn main() {
     if let Some((count, why)) = skipped {
         eprintln!("T1 SKIPPED: no adapter, {count} trials did not run ({why}). REQUIRE_GPU=1 makes this a failure.");
     }
+    harness::device::closed();
     conclusion.exit();
 }
 
