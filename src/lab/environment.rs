@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::time::SystemTime;
 
+/// What a page calls an adapter that its browser does not name (`export/web/replay.js`).
+const UNNAMED: &str = "an adapter that the browser does not name";
+/// The backend of a page.
+const BROWSER: &str = "WebGPU";
+
 /// The environment of a measurement, one JSON object in every report of the lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +48,7 @@ pub struct Environment {
     /// Whether every kernel ran with bounds and loop checks, as those of `--ab` do.
     #[serde(default)]
     pub checked: bool,
-    /// The command line, the program's own path left out.
+    /// The command line, the program's own path left out; empty in the report of a page.
     pub arguments: Vec<String>,
     /// The clock the times were taken with.
     pub timer: Timer,
@@ -119,9 +124,19 @@ impl Environment {
     }
 
     /// An error if times of `other` cannot be compared with these. Another adapter, driver or backend is another
-    /// machine. So is another processor: a software adapter computes with it, and it feeds any other.
+    /// machine. So is another processor: a software adapter computes with it, and it feeds any other. A browser names
+    /// little, so there the operating system counts, too, and an adapter without a name is equal to none.
     pub fn expect_same_device(&self, other: &Environment, shown: &str) -> Result<()> {
-        let named = |e: &Environment| format!("{} ({}, {}) with {}", e.adapter, e.driver, e.backend, e.cpu);
+        if [self, other].iter().any(|e| e.adapter.starts_with(UNNAMED)) {
+            return Err(Error::Usage(format!(
+                "{shown} or this was measured on {UNNAMED}, so nobody knows whether both are one device, and their times \
+                 have no verdict; lay the files side by side with --against"
+            )));
+        }
+        let named = |e: &Environment| {
+            let os = if e.backend == BROWSER { format!(" on {}", e.os) } else { String::new() };
+            format!("{} ({}, {}) with {}{os}", e.adapter, e.driver, e.backend, e.cpu)
+        };
         if named(self) == named(other) {
             return Ok(());
         }
@@ -208,5 +223,27 @@ pub(super) mod tests {
     fn the_locked_version_is_read() {
         assert_eq!(locked_version("wgpu").unwrap().split('.').count(), 3);
         assert_eq!(locked_version("no-such-crate"), None);
+    }
+
+    #[test]
+    fn devices_of_a_browser_are_the_same_only_if_it_names_them() {
+        for (constant, script) in
+            [(UNNAMED, include_str!("export/web/replay.js")), (BROWSER, include_str!("export/web/bench.js"))]
+        {
+            assert!(script.contains(&format!("\"{constant}\"")), "no page says {constant}");
+        }
+        let page = Environment { adapter: "apple, metal-3".into(), backend: BROWSER.into(), ..made_up() };
+        page.expect_same_device(&page, "a.json").unwrap();
+        let said =
+            |e: &Environment, other: &Environment| e.expect_same_device(other, "a.json").unwrap_err().to_string();
+        assert!(said(&page, &Environment { os: "iOS".into(), ..page.clone() }).contains("on iOS"));
+        for adapter in [UNNAMED.to_string(), format!("{UNNAMED} (fallback)")] {
+            let unnamed = Environment { adapter, ..page.clone() };
+            let all = [said(&unnamed, &unnamed), said(&page, &unnamed), said(&unnamed, &page)];
+            assert!(all.iter().all(|s| s.contains("nobody knows") && s.contains("--against")), "{all:?}");
+        }
+        // A native program names its driver: an update of the system alone is no other device.
+        let native = made_up();
+        native.expect_same_device(&Environment { os: "a newer os".into(), ..made_up() }, "a.json").unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The page of `wgslab export bench`: what it measures, refuses, keeps and writes.
 
 use crate::chromium::{Browser, browser, browser_without_webgpu};
-use crate::common::wgslab;
+use crate::common::{adapter, wgslab};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -97,6 +97,7 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
         "{e:?}"
     );
     assert!(e.wgpu.contains(env!("CARGO_PKG_VERSION")), "{}", e.wgpu);
+    assert!(e.arguments.is_empty() && e.shader_folder.is_none(), "who exported it tells no visitor how: {e:?}");
     for row in &own.rows {
         assert!(row.samples_ms.len() >= 2 && row.reference_ms.len() == row.samples_ms.len() && row.repeats > 1);
     }
@@ -181,6 +182,43 @@ fn what_stops_a_measurement_is_told_and_the_rest_is_kept() {
     browser.wait_for("!element('go').disabled", 30);
     let said = measured(&mut browser);
     assert!(said.contains("no WebGPU") || said.contains("no adapter"), "{said}");
+}
+
+/// Expected values are of the committed shaders, for an op with a naive variant and for one without.
+#[test]
+fn an_edited_kernel_travels_only_if_it_is_right() {
+    if !adapter("an_edited_kernel_travels_only_if_it_is_right") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::write(dir.join("set.toml"), SET).unwrap();
+    let export = |piece: &str, from: &str, to: &str| {
+        let path = dir.join("own place").join(piece);
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(piece);
+        let committed = std::fs::read_to_string(committed).unwrap();
+        let edited = committed.replace(from, to);
+        assert!(edited != committed, "{piece} has no {from}");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, edited).unwrap();
+        let out = run(dir, &["export", "bench", "set.toml", "--shaders", "own place", "--out", "page"]);
+        std::fs::remove_file(path).unwrap();
+        out
+    };
+    let [relu, naive] = ["elementwise/unary/relu.wgsl", "core/gemm/naive.wgsl"];
+    let wrong =
+        [(relu, "return select(x,", "return 1.01 * select(x,", "relu"), (naive, "sum += ", "sum += 1.01 * ", "matmul")];
+    for (piece, from, to, op) in wrong {
+        let out = export(piece, from, to);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(1) && !dir.join("page").join("index.html").exists(), "{said}");
+        assert!([op, "wrong values", "must be", piece].iter().all(|part| said.contains(part)), "{said}");
+    }
+    let out = export(relu, "\n", "\n// the same\n");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let page = std::fs::read_to_string(dir.join("page/index.html")).unwrap();
+    assert!(page.contains("With edited shaders") && page.contains(relu) && !page.contains(naive));
+    assert!(!page.contains("own place"));
 }
 
 /// Every way in which an input is filled, as in the program.

@@ -68,19 +68,23 @@ impl Report {
             true => String::new(),
             false => format!("<p><b>Skipped</b>, because it cannot run here:</p>\n<ul>\n{skipped}</ul>\n"),
         };
+        // The report of a browser has none.
+        let arguments = match e.arguments.as_slice() {
+            [] => String::new(),
+            words => format!("<p class=\"soft\">Arguments: {}</p>\n", escape(&words.join(" "))),
+        };
         let shaders = e.shaders.as_ref().map_or(String::new(), |hash| {
             tile(e.shader_folder.as_deref().unwrap_or("edited"), &format!("shaders, {hash}; they run with checks"))
         });
         format!(
             "<p class=\"soft\">{} rows, timed by {clock}, {}.</p>\n<div class=\"tiles\">\n{}{}{}{}{shaders}{reference}</div>\n\
-             <p class=\"soft\">Arguments: {}</p>\n{skipped}",
+             {arguments}{skipped}",
             self.rows.len(),
             escape(&e.time),
             tile(&e.driver, "driver"),
             tile(&format!("{}, {library}", e.backend), "backend"),
             tile(&format!("{}; {}", e.cpu, e.os), "machine"),
             tile(&commit, "source tree's HEAD at the time"),
-            escape(&e.arguments.join(" ")),
         )
     }
 

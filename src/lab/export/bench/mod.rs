@@ -3,138 +3,32 @@
 //!
 //! A case travels as recordings, one for each variant, with the launches that are timed, what its inputs are filled with,
 //! and what its outputs must be. The inputs themselves are made on the page, by the same generator (`web/values.js`). The
-//! expected values are those of the naive variant on this machine's adapter. Every recording that travels is run here
-//! first and held against them.
+//! expected values are those of the naive variant on this machine's adapter, or of the first variant of an op that has no
+//! naive one, always from the committed shaders: an edited text is not held against itself. Every recording that travels
+//! is run here first and held against them, if this adapter can run it.
 
+mod data;
 mod expected;
 
-use super::{assembled, packed};
-use crate::base::plot::escape;
 use crate::base::{Error, Progress, Result};
-use crate::device::{Caps, Gpu, Shader, Tree};
+use crate::device::{Caps, Gpu, GpuOptions, Shader, Tree};
+use crate::kernels::Recorded;
 use crate::kernels::listing::entry_name;
-use crate::kernels::{Fill, Recorded};
 use crate::lab::bench::Asked;
 use crate::lab::check::SEED;
 use crate::lab::fixed_kernel;
 use crate::lab::rows::{self, Known, Planned, Selection};
-use crate::lab::sampling_rule::{ERROR, MOST_TURNS, PATIENCE, TURNS};
 use crate::lab::sets::{BenchCase, Set};
-use crate::lab::{Cache, Environment, Row, Skipped, Timer};
+use crate::lab::{Cache, Environment, Skipped, Timer};
 use crate::tape::recording::Named;
 use crate::tape::schedule::{Place, Schedule};
 use crate::tape::{Op, Options, Plan, Recording, State, Type};
+pub use data::BenchPage;
+use data::{CasePage, FillPage, InputPage, PlanPage, Reference, RowPage, Rule, SCHEMA};
 use expected::Expected;
-use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-
-const SCRIPT: &str = concat!(
-    include_str!("../web/replay.js"),
-    include_str!("../web/values.js"),
-    include_str!("../web/measure.js"),
-    include_str!("../web/bench.js")
-);
-
-/// What `schema` says in the data of a page of the current form.
-const SCHEMA: &str = "wgslab-bench-page/1";
-
-/// A sample repeats its kernel until it takes about this many milliseconds, by the device's timestamps or by the wall
-/// clock. Browsers round timestamps, some to 65.5 µs, so samples are longer than those of the program.
-const SAMPLE_MS: [f64; 2] = [10.0, 20.0];
-/// The most repeats of a sample.
-const REPEATS: u32 = 10_000;
-/// Seconds that a browser may take to compile the kernels of a case before it is left out.
-const COMPILE_S: u32 = 60;
-
-/// The data of a page.
-#[derive(Serialize)]
-pub struct BenchPage {
-    schema: &'static str,
-    /// The program's version, which the page has too.
-    version: &'static str,
-    set: String,
-    about: String,
-    /// Where it was exported; the page fills in what it runs on.
-    environment: Environment,
-    seed: u64,
-    rule: Rule,
-    reference: Reference,
-    /// The texts of all recordings, each once.
-    kernels: Vec<Arc<Shader>>,
-    cases: Vec<CasePage>,
-    /// What could not be exported.
-    skipped: Vec<Skipped>,
-}
-
-/// When a row has been sampled enough, and how: as in `lab/sampling_rule.rs` and `lab/samples.rs`.
-#[derive(Serialize)]
-struct Rule {
-    samples: usize,
-    seconds: f64,
-    spread: f64,
-    limit: f64,
-    patience: f64,
-    turns: usize,
-    most_turns: usize,
-    error: f64,
-    sample_ms: [f64; 2],
-    repeats: u32,
-    compile_s: u32,
-}
-
-/// The reference kernel.
-#[derive(Serialize)]
-struct Reference {
-    recording: serde_json::Value,
-    row: Row,
-}
-
-/// A case.
-#[derive(Serialize)]
-struct CasePage {
-    op: String,
-    case: String,
-    inputs: Vec<InputPage>,
-    plans: Vec<PlanPage>,
-    values: Vec<Expected>,
-}
-
-/// An input: how it is filled.
-#[derive(Serialize)]
-struct InputPage {
-    name: String,
-    ty: Type,
-    stream: u32,
-    fill: FillPage,
-}
-
-/// A [`Fill`] with its floats as bits, since JSON has no infinity.
-#[derive(Serialize)]
-struct FillPage {
-    kind: &'static str,
-    words: Vec<u32>,
-}
-
-/// A recording of a case with what is timed of it.
-#[derive(Serialize)]
-struct PlanPage {
-    /// Its kernels are indices into [`BenchPage::kernels`].
-    recording: serde_json::Value,
-    /// The size that the adapter's subgroups must have, if a kernel counts on one.
-    lanes: Option<u32>,
-    rows: Vec<RowPage>,
-}
-
-/// What is timed.
-#[derive(Serialize)]
-struct RowPage {
-    row: Row,
-    /// From which launch up to which.
-    launches: [usize; 2],
-    /// Which of the case's values it writes; each is an output of the recording called v and this number.
-    values: Vec<usize>,
-}
 
 /// What adapters can do in a browser, the least first: WebGPU's default limits; with f16; with subgroups of 8.
 fn levels() -> [Caps; 3] {
@@ -142,13 +36,21 @@ fn levels() -> [Caps; 3] {
     [plain.clone(), Caps { f16: true, ..plain.clone() }, Caps { subgroup: Some((8, 8)), ..plain }]
 }
 
-/// The page of a set. Expected values are computed on `gpu`. A case that has none is listed as skipped, with the reason.
-/// It is an error if no case is left, or if a kernel that would travel gives wrong values here.
+/// The page of a set. Expected values are computed by the committed shaders on the adapter of `gpu`. A case that cannot be
+/// exported is listed as skipped, with the reason. It is an error if no case is left, or if a kernel that would travel
+/// gives wrong values here.
 pub fn page(gpu: &Gpu, set: &Set, asked: &Asked, progress: &dyn Progress) -> Result<BenchPage> {
     if asked.cache == Cache::Cold {
         return Err(Error::Usage("a page measures with hot caches only".into()));
     }
-    let mut building = Building { gpu, asked, selection: Selection::new(set, asked), kernels: Vec::new() };
+    let edited = gpu.tree().edited();
+    let committed = match edited.is_empty() {
+        true => None,
+        false => Some(Gpu::open(&GpuOptions { shaders: Arc::default(), ..gpu.options().clone() })?),
+    };
+    let (committed, selection) = (committed.as_ref().unwrap_or(gpu), Selection::new(set, asked));
+    let mut building =
+        Building { gpu, committed, asked, selection, kernels: Vec::new(), wrong: Vec::new(), unchecked: 0 };
     let (mut cases, mut skipped) = (Vec::new(), Vec::new());
     progress.stage(&format!("export {}", set.name), set.cases.len() as u64, 0, "cases");
     for (i, subject) in set.cases.iter().enumerate() {
@@ -158,38 +60,36 @@ pub fn page(gpu: &Gpu, set: &Set, asked: &Asked, progress: &dyn Progress) -> Res
             Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the case
             Err(e) => {
                 gpu.check()?;
+                committed.check()?;
                 let (op, case, why) = (subject.op.clone(), subject.name.clone(), e.to_string());
                 progress.note(&format!("warning: {op} {case} is skipped: {why}"));
-                skipped.push(Skipped { op, case, why });
+                skipped.push(Skipped { op, case, why: without_folder(&why, gpu.tree()) });
             }
         }
     }
+    building.expect_none_wrong()?;
     progress.done(&format!("{} of {} cases exported", cases.len(), set.cases.len()));
     if cases.is_empty() {
         return Err(building.selection.nothing(set, &skipped));
     }
+    if building.unchecked > 0 {
+        progress.note(&format!(
+            "warning: {} recordings were not checked, since {} lacks the f16 or the subgroups that they need",
+            building.unchecked,
+            gpu.adapter().name
+        ));
+    }
     let reference = building.reference()?;
-    let rule = asked.rule;
     Ok(BenchPage {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
-        set: set.name.clone(),
+        // A set from a file is called by its path, and folders stay here.
+        set: Path::new(&set.name).file_name().map_or(set.name.clone(), |n| n.to_string_lossy().into_owned()),
         about: set.about.clone(),
-        environment: Environment::of(gpu),
+        environment: Environment { arguments: Vec::new(), shader_folder: None, ..Environment::of(gpu) },
+        edited,
         seed: SEED,
-        rule: Rule {
-            samples: rule.samples,
-            seconds: rule.seconds,
-            spread: rule.spread,
-            limit: rule.limit,
-            patience: PATIENCE,
-            turns: TURNS,
-            most_turns: MOST_TURNS,
-            error: ERROR,
-            sample_ms: SAMPLE_MS,
-            repeats: REPEATS,
-            compile_s: COMPILE_S,
-        },
+        rule: Rule::of(asked),
         reference,
         kernels: building.kernels,
         cases,
@@ -197,15 +97,37 @@ pub fn page(gpu: &Gpu, set: &Set, asked: &Asked, progress: &dyn Progress) -> Res
     })
 }
 
+/// A text that names edited pieces by their path below `shaders/`, not by where they lie on this machine.
+fn without_folder(text: &str, tree: &Tree) -> String {
+    let Some(folder) = tree.folder() else { return text.into() };
+    let pieces = tree.edited().into_iter();
+    pieces.fold(text.into(), |text, piece| text.replace(&format!("{folder}/{piece}"), &format!("edited {piece}")))
+}
+
 struct Building<'a> {
+    /// Where recordings are checked, with the shaders that travel.
     gpu: &'a Gpu,
+    /// Where expected values are computed: the same adapter with the committed shaders.
+    committed: &'a Gpu,
     asked: &'a Asked,
     selection: Selection<'a>,
     kernels: Vec<Arc<Shader>>,
+    /// Kernels that give wrong values here, each with the reason.
+    wrong: Vec<String>,
+    /// How many recordings need what this adapter lacks.
+    unchecked: usize,
 }
 
 /// An output of a node: the node's entry and the output's number.
 type Output = (String, usize);
+
+/// An output of a plan: which of the case's values it is, where it lies, and the variant that writes it.
+struct Written {
+    value: usize,
+    ty: Type,
+    place: Place,
+    variant: &'static str,
+}
 
 impl Building<'_> {
     /// A case with every plan that was asked for; none if nothing of it was.
@@ -220,7 +142,7 @@ impl Building<'_> {
             return Ok(None);
         };
         let (mut values, mut at) = (Vec::new(), BTreeMap::new());
-        for (output, ty, bytes) in self.naive(longest, plans.iter().map(|p| &p.1))? {
+        for (output, ty, bytes) in self.simplest(longest, plans.iter().map(|p| &p.1))? {
             let name = format!("output {} of {}", output.1, output.0);
             at.insert(output, values.len());
             values.push(Expected::of(name, ty, &bytes));
@@ -231,7 +153,7 @@ impl Building<'_> {
                 name: given.name.clone(),
                 ty: given.ty,
                 stream: given.stream,
-                fill: fill(&given.fill),
+                fill: FillPage::of(&given.fill),
             })
             .collect();
         let mut pages = Vec::new();
@@ -242,16 +164,18 @@ impl Building<'_> {
         Ok(Some(CasePage { op, case, inputs, plans: pages, values }))
     }
 
-    /// The outputs of every wanted node, computed here by the naive variant of each op that has one.
-    fn naive<'p>(
+    /// The outputs of every wanted node, computed here by the naive variant of each op, or by its first one if it has no
+    /// naive one, from the committed shaders.
+    fn simplest<'p>(
         &self,
         recorded: &Recorded,
         plans: impl Iterator<Item = &'p Planned>,
     ) -> Result<Vec<(Output, Type, Vec<u8>)>> {
         let choose = |_: &dyn Op, _: &[Type], offered: &[&'static str]| offered.iter().copied().find(|v| *v == "naive");
-        let options = Options { choose: &choose, reuse: false, ..Options::new(self.gpu.caps()) };
-        let plan = Plan::new(self.gpu, Schedule::new(&recorded.tape, &options)?, &State::new())?;
-        plan.run(self.gpu, &recorded.feed(&recorded.words(SEED)))?;
+        let gpu = self.committed;
+        let options = Options { choose: &choose, reuse: false, ..Options::new(gpu.caps()) };
+        let plan = Plan::new(gpu, Schedule::new(&recorded.tape, &options)?, &State::new())?;
+        plan.run(gpu, &recorded.feed(&recorded.words(SEED)))?;
         let mut entries: Vec<String> = plans.flat_map(|p| p.wanted.iter().map(|w| w.entry.clone())).collect();
         entries.sort();
         entries.dedup();
@@ -261,7 +185,7 @@ impl Building<'_> {
             let step = steps.iter().position(|s| entry_name(s.op.as_ref()) == entry && !s.launches.is_empty());
             let Some(step) = step else { return Err(Error::Failed(format!("{entry} does not run by itself"))) };
             for (i, (ty, place)) in outputs(plan.schedule(), step).into_iter().enumerate() {
-                found.push(((entry.clone(), i), ty, plan.read_place(self.gpu, &place, ty)?));
+                found.push(((entry.clone(), i), ty, plan.read_place(gpu, &place, ty)?));
             }
         }
         Ok(found)
@@ -279,37 +203,56 @@ impl Building<'_> {
         let tree = self.gpu.tree();
         let (mut recording, mut rows) = (Recording::of(&planned.schedule, tree)?, Vec::new());
         recording.outputs.clear();
-        let mut written: Vec<(usize, Type, Place)> = Vec::new();
+        let mut written: Vec<Written> = Vec::new();
         for wanted in &planned.wanted {
-            let mut own = Vec::new();
+            let (mut own, (variant, cost)) = (Vec::new(), planned.about(wanted));
             for (i, (ty, place)) in outputs(&planned.schedule, wanted.step).into_iter().enumerate() {
                 let Some(&value) = at.get(&(wanted.entry.clone(), i)) else { continue };
                 let Some(buffer) = recording.index_of(&place) else { continue };
                 own.push(value);
                 recording.keep(buffer);
                 recording.outputs.push(Named { name: format!("v{value}"), ty, buffer });
-                written.push((value, ty, place));
+                written.push(Written { value, ty, place, variant });
             }
-            let (variant, cost) = planned.about(wanted);
             let row = rows::row(subject, &wanted.entry, variant, cost, self.asked);
             rows.push(RowPage { row, launches: [wanted.launches.start, wanted.launches.end], values: own });
         }
-        self.expect_right(planned, values, &written)?;
+        let here = self.gpu.caps();
+        if caps.f16 && !here.f16 || caps.subgroup.is_some() && caps.subgroup != here.subgroup {
+            self.unchecked += 1;
+        } else {
+            self.check(subject, planned, values, &written)?;
+        }
         Ok(PlanPage { recording: self.shared(recording)?, lanes: caps.subgroup.map(|s| s.0), rows })
     }
 
-    /// An error if the plan's values are wrong here. What this adapter cannot run is not checked.
-    fn expect_right(&self, planned: Planned, values: &[Expected], written: &[(usize, Type, Place)]) -> Result<()> {
+    /// Runs a plan here and notes its wrong values.
+    fn check(&mut self, subject: &BenchCase, planned: Planned, values: &[Expected], written: &[Written]) -> Result<()> {
         let words = planned.recorded.words(SEED);
-        let Ok(plan) = Plan::new(self.gpu, planned.schedule, &State::new()) else { return self.gpu.check() };
+        let plan = Plan::new(self.gpu, planned.schedule, &State::new())?;
         plan.run(self.gpu, &planned.recorded.feed(&words))?;
-        for (value, ty, place) in written {
+        for Written { value, ty, place, variant } in written {
             let bytes = plan.read_place(self.gpu, place, *ty)?;
-            values[*value]
-                .check(*ty, &bytes)
-                .map_err(|e| Error::Failed(format!("wrong values on this adapter: {e}")))?;
+            if let Err(e) = values[*value].check(*ty, &bytes) {
+                self.wrong.push(format!("{} {} [{variant}]: {e}", subject.op, subject.name));
+            }
         }
         Ok(())
+    }
+
+    /// An error if a kernel gave wrong values.
+    fn expect_none_wrong(&self) -> Result<()> {
+        let Some(first) = self.wrong.first() else { return Ok(()) };
+        let more = match self.wrong.len() {
+            1 => String::new(),
+            n => format!("; {} more outputs are wrong, too", n - 1),
+        };
+        let way_out = match self.gpu.tree().edited().as_slice() {
+            [] => "leave the case or the variant out, and report it with what `wgslab devices` prints".to_string(),
+            edited => format!("correct the edited shaders ({})", edited.join(", ")),
+        };
+        let adapter = &self.gpu.adapter().name;
+        Err(Error::Failed(format!("no page is written: wrong values on {adapter}: {first}{more}; {way_out}")))
     }
 
     /// A recording whose kernels are numbers of the page's texts.
@@ -342,50 +285,4 @@ fn outputs(schedule: &Schedule, step: usize) -> Vec<(Type, Place)> {
         storage.fixed.clone().unwrap_or(Place::Slab(storage.slab))
     };
     step.y.iter().copied().zip(step.outputs.iter().map(place)).collect()
-}
-
-fn fill(fill: &Fill) -> FillPage {
-    let (kind, words): (_, Vec<u32>) = match fill {
-        Fill::Normal => ("normal", Vec::new()),
-        Fill::Halves => ("halves", Vec::new()),
-        Fill::AwayFromZero => ("away_from_zero", Vec::new()),
-        Fill::Distinct => ("distinct", Vec::new()),
-        Fill::Uniform(low, high) => ("uniform", vec![low.to_bits(), high.to_bits()]),
-        Fill::Below(bound) => ("below", vec![*bound]),
-        Fill::Weights => ("weights", Vec::new()),
-        Fill::Values(v) => ("values", v.iter().map(|v| v.to_bits()).collect()),
-        Fill::Words(w) => ("words", w.clone()),
-        Fill::Bytes => ("bytes", Vec::new()),
-    };
-    FillPage { kind, words }
-}
-
-impl BenchPage {
-    /// How many rows it measures.
-    pub fn rows(&self) -> usize {
-        self.cases.iter().flat_map(|c| &c.plans).map(|p| p.rows.len()).sum()
-    }
-
-    /// The page: one HTML file that needs no other and asks nothing of a network.
-    pub fn html(&self) -> Result<String> {
-        let data = serde_json::to_vec(self).map_err(|e| Error::Failed(format!("cannot write the page: {e}")))?;
-        let about = if self.about.is_empty() { String::new() } else { format!("{}.", sentence(&self.about)) };
-        let parts = [
-            ("/*title*/", &*escape(&self.set)),
-            ("/*style*/", concat!(include_str!("../../../study/report/style.css"), include_str!("../web/bench.css"))),
-            ("/*about*/", &*about),
-            ("/*version*/", self.version),
-            ("/*set*/", &*escape(&self.set)),
-            ("/*data*/", &*packed(&data)?),
-            ("/*script*/", SCRIPT),
-        ];
-        assembled(include_str!("../web/bench.html"), &parts)
-    }
-}
-
-/// A text for a page, with a capital at its beginning.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    escape(&(first + letters.as_str()))
 }

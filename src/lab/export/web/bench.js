@@ -240,56 +240,71 @@ async function prepared(plan, inputs, own, opened, makeRoom) {
   return right;
 }
 
-async function measure() {
+/** The tiles of a measurement: the adapter, the clocks, and how many kernels are right. */
+function facts({ clock, tick }) {
+  const right = rows.filter((r) => r.calls).length, beside = run.reference.samples.times().samples_ms;
+  tiles([
+    [run.environment.adapter, "adapter"], [browserName(), "browser"],
+    [clock.stamps ? `${Number(clock.tickNs) * 1e-3} µs` : "none", "tick of the device's timestamps"],
+    [`${(tick * 1e3).toFixed(0)} µs`, "tick of the page's clock"],
+    [`${right} of ${rows.length}`, "kernels checked and right"],
+    ...(beside.length ? [[`${figures(spreadOf(beside).median)} ms`, "reference kernel"]] : []),
+  ]);
+}
+
+/** Opens the device with its clock, says what is odd about them, and warms the reference kernel up. */
+async function begun() {
   const opened = await deviceForAll(), { device, adapter, info } = opened;
-  const clock = new Clock(device), { rule } = data, tick = wallTick();
+  const clock = new Clock(device), tick = wallTick();
   run.environment = environment(device, adapter, info, clock.stamps ? "timestamps" : "wall");
   if (info.fallback) note("This adapter is a fallback: it computes on the processor, so these are no times of a GPU.");
   if (!clock.stamps) note("This browser offers no timestamps of the device: times are those of the page's clock, from submitting until the device was done.");
   const reference = new Replay(device, data.reference.recording);
   await reference.build();
   run.reference = { calls: reference.calls, samples: new Samples(), repeats: 1 };
-  run.reference.repeats = await clock.warm(run.reference.calls, rule);
-  const facts = () => {
-    const right = rows.filter((r) => r.calls).length, beside = run.reference.samples.times().samples_ms;
-    tiles([
-      [run.environment.adapter, "adapter"], [browserName(), "browser"],
-      [clock.stamps ? `${Number(clock.tickNs) * 1e-3} µs` : "none", "tick of the device's timestamps"],
-      [`${(tick * 1e3).toFixed(0)} µs`, "tick of the page's clock"],
-      [`${right} of ${rows.length}`, "kernels checked and right"],
-      ...(beside.length ? [[`${figures(spreadOf(beside).median)} ms`, "reference kernel"]] : []),
-    ]);
-  };
-  const sampler = new Sampler(clock, rule, run.reference, {
+  run.reference.repeats = await clock.warm(run.reference.calls, data.rule);
+  return { opened, clock, tick };
+}
+
+/** What samples the cases that are held, and shows how far it is. */
+function samplerOf(held, going) {
+  return new Sampler(going.clock, data.rule, run.reference, {
     stopped: () => run.stop,
     told: (text, share) => {
       element("now").textContent = text;
       if (share !== undefined) element("progress").value = Math.min(1, (held.finished + held.cases.length * share) / data.cases.length);
       scale();
-      facts();
+      facts(going);
     },
     shown: show,
     hidden: (is) => status(is ? "This tab is in the background, where browsers slow a page down: measuring waits until it is in front." : "Measuring."),
   });
-  const held = { cases: [], finished: 0, bytes: 0 };
-  const sampled = async () => {
-    status("Measuring.");
-    await sampler.all(held.cases.map(({ name, rows: list }) => ({ name, rows: list })));
-    for (const r of held.cases.flatMap((c) => c.rows)) {
-      Object.assign(r, { noisy: !r.samples.isSettled(rule), state: "measured" });
-      show(r);
-    }
-    for (const { plans } of held.cases) for (const plan of plans) plan.replay?.destroy();
-    held.finished += held.cases.length;
-    Object.assign(held, { cases: [], bytes: 0 });
-    scale();
-    facts();
-  };
+}
+
+/** Samples the cases that are held and lets go of them. */
+async function sampled(held, sampler, going) {
+  status("Measuring.");
+  await sampler.all(held.cases.map(({ name, rows: list }) => ({ name, rows: list })));
+  for (const r of held.cases.flatMap((c) => c.rows)) {
+    Object.assign(r, { noisy: !r.samples.isSettled(data.rule), state: "measured" });
+    show(r);
+  }
+  for (const { plans } of held.cases) for (const plan of plans) plan.replay?.destroy();
+  held.finished += held.cases.length;
+  Object.assign(held, { cases: [], bytes: 0 });
+  scale();
+  facts(going);
+}
+
+/** Checks all cases, and samples them by as many as fit into memory together. */
+async function measure() {
+  const going = await begun(), { opened } = going;
+  const held = { cases: [], finished: 0, bytes: 0 }, sampler = samplerOf(held, going);
+  const makeRoom = async () => held.cases.length > 0 && (await sampled(held, sampler, going), true);
   for (const of of data.cases) {
     if (run.stop) break;
     status(`Compiling and checking ${of.op}, ${of.case}.`);
     const made = new Map(), found = [];
-    const makeRoom = async () => held.cases.length > 0 && (await sampled(), true);
     const inputs = (name) => {
       if (!made.has(name)) made.set(name, filled(of.inputs.find((i) => i.name === name), data.seed));
       return made.get(name);
@@ -298,14 +313,14 @@ async function measure() {
       if (run.stop) break;
       found.push(...await prepared(plan, inputs, rows.filter((r) => r.plan === plan), opened, makeRoom));
       held.bytes += plan.recording.buffers.reduce((sum, b) => sum + (b.part_of ? 0 : b.bytes), 0);
-      facts();
+      facts(going);
     }
     held.cases.push({ name: `${of.op} ${of.case}`, rows: sideBySide(found), plans: of.plans });
-    if (held.bytes > HELD_BYTES) await sampled();
+    if (held.bytes > HELD_BYTES) await sampled(held, sampler, going);
   }
-  await sampled();
+  await sampled(held, sampler, going);
   if (!run.stop) element("progress").value = 1;
-  device.destroy();
+  opened.device.destroy();
 }
 
 function finish(said) {
@@ -372,7 +387,7 @@ function method() {
   const lines = [
     `A sample repeats its kernel inside one pass until it takes ${rule.sample_ms[0]} ms by the device's timestamps, or ${rule.sample_ms[1]} ms by the page's clock where there are none, at most ${rule.repeats} times, and divides. Browsers round timestamps; a tile above has the tick that was seen.`,
     `Every row is warmed up, then sampled in ${rule.turns} turns or more over all rows, with the reference kernel, of fixed work, before and after each sample. At least ${rule.samples} samples and ${rule.seconds} s; then until the quartiles lie within ${100 * rule.spread} % of the median, or the turns agree on the centre, or ${rule.limit} s have passed. A row that is not within ${100 * rule.spread} % by then is marked noisy.`,
-    `Before that, the kernels of a case run once on generated values, and some hundred elements of every output and sums of all of them must be those of the simplest variant where the page was made (${data.environment.adapter}), within a stated tolerance. A wrong kernel is shown as wrong and not timed.`,
+    `Before that, the kernels of a case run once on generated values, and some hundred elements of every output and sums of all of them must be those of the naive variant where the page was made (${data.environment.adapter}), or of the first variant of an op that has no naive one, as committed, within a stated tolerance. A wrong kernel is shown as wrong and not timed.`,
     `The browser may take ${rule.compile_s} s to compile a case; what takes longer is left out. It adds bounds checks to every kernel, so times are not quite those of the native program.`,
   ];
   element("method").replaceChildren(...lines.map((line) => make("p", line, "soft")));
