@@ -15,7 +15,7 @@ use crate::data::augment::{Augmentation, StoreViews};
 use crate::data::store::ImageStore;
 use crate::device::Caps;
 use crate::kernels::fuse;
-use crate::nn::{Mode, Params, Progress, Recipe, Recorder, Views, backbone};
+use crate::nn::{GlobalPool, Mode, Params, Progress, Recipe, Recorder, Views, backbone};
 use crate::ssl;
 use crate::tape::{Options, Recording, Schedule, State, Tape, Type, Var};
 use serde::Serialize;
@@ -173,9 +173,12 @@ impl Job<'_> {
     /// or size for a method that is refused anyway.
     fn expect_replayable(&self, name: &str) -> Result<()> {
         let first = Progress { seed: 0, epoch: 0, epochs: 1, step: 0, steps: 1, repeat: 0, before: 0 };
+        // A ResNet's config lacks the keys of a vision transformer.
+        let mut config = self.config.clone();
+        config.model.patch_size.get_or_insert(16);
+        config.model.global_pool.get_or_insert(GlobalPool::Token);
         let backbones = self.config.grid_backbones().into_iter().chain(backbone::names());
-        let settled = backbones.filter_map(|arch| self.config.pretraining_read(name, arch).ok());
-        for method in settled {
+        for method in backbones.filter_map(|arch| config.pretraining_read(name, arch).ok()) {
             if !method.inputs(first, &[0; 2], 224).is_empty() {
                 return refused(
                     name,

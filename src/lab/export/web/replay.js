@@ -149,7 +149,9 @@ class Replay {
       if (part_of) {
         const { buffer } = this.buffers[part_of.buffer];
         this.buffers[i] ||= { buffer, offset: part_of.offset, size: bytes };
-        if (this.buffers[i].buffer !== buffer) throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+        if (this.buffers[i].buffer !== buffer) {
+          throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+        }
       }
       if (single.has(i)) this.states.set(name, this.buffers[i]);
     });
