@@ -55,6 +55,12 @@ impl ExportStep {
     pub fn run(&self, options: &Options) -> Result<()> {
         let path = self.out.join("index.html");
         expect_writable(&[("--out", Some(&path))])?;
+        if options.kernels.is_some() {
+            let why = "and the page trains on its visitor's, with variants for any GPU; leave it out";
+            return Err(Error::Usage(format!(
+                "--kernels is a table of variants for an adapter of this machine, {why}"
+            )));
+        }
         let config = self.config()?;
         let Some(spec) = self.data.as_ref().or(config.data.specs.first()) else {
             return Err(Error::Usage("the config names no dataset; give one with --data".into()));
@@ -62,7 +68,8 @@ impl ExportStep {
         let method = self.method.as_deref().unwrap_or(config.pretraining.first());
         // Decoded images are cached in a temporary folder.
         let folder = temporary()?;
-        let run = options.job(&config, folder.path(), |job| job.portable(spec, method, self.seed))?;
+        let software = "it only makes the first weights, and the page trains on its visitor's GPU";
+        let run = options.job_warning(software, &config, folder.path(), |job| job.portable(spec, method, self.seed))?;
         let (page, data) = (train::page(&run)?, run.bytes.len() / 1000);
         files::write_atomic(&path, page.as_bytes())?;
         print(&format!(

@@ -114,8 +114,19 @@ impl Options {
 
     /// Opens the device, watches for signals, and does `work` in `out` while showing progress.
     pub fn job<T>(&self, config: &Config, out: &Path, work: impl FnOnce(&Job<'_>) -> Result<T>) -> Result<T> {
+        self.job_warning("training runs on the CPU, slowly", config, out, work)
+    }
+
+    /// A [`Options::job`] that says of a software adapter what that means for it.
+    pub fn job_warning<T>(
+        &self,
+        what: &str,
+        config: &Config,
+        out: &Path,
+        work: impl FnOnce(&Job<'_>) -> Result<T>,
+    ) -> Result<T> {
         let listener = Arc::new(Listener::new(self.quiet));
-        let mut gpu = self.open(&listener, "training runs on the CPU, slowly")?;
+        let mut gpu = self.open(&listener, what)?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));

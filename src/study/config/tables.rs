@@ -123,7 +123,8 @@ impl Config {
         Model { arch: backbone.to_string(), ..self.model.clone() }.settled()
     }
 
-    fn pretraining_read(&self, name: &str, backbone: &str) -> Result<Pretrained> {
+    /// The pretraining method `name` on a backbone, whether or not its settings are in their ranges and it takes it.
+    pub(in crate::study) fn pretraining_read(&self, name: &str, backbone: &str) -> Result<Pretrained> {
         let table = self.pretraining.tables.get(name);
         let (method, settings) = read(ssl::method(name)?, table)?;
         let base = self.base_model(backbone);

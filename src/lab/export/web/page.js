@@ -46,11 +46,17 @@ async function drawViews(trainer) {
     }
     canvas.getContext("2d").putImageData(picture, i * (columns + gap), row * (rows + gap));
   }
+  at("seen").hidden = false;
   canvas.ariaLabel = `${count} images as they are, and below each ${shown.length - 1} random views of it`;
 }
 
+/** Adds a row of the accuracy, unless Stop is pressed before it is known. */
 async function judge(trainer, what) {
-  const accuracy = await trainer.accuracy(), row = at("accuracies").insertRow();
+  const told = (done, all) => say(`Measuring what ${what} weights see: ${done} of ${all} test images …`);
+  say(`Measuring what ${what} weights see …`);
+  const accuracy = await trainer.accuracy(told, () => page.stopping);
+  if (accuracy === undefined) return;
+  const row = at("accuracies").insertRow();
   page.accuracies.push({ what, steps: trainer.taken, accuracy });
   for (const text of [what, trainer.taken, `${(100 * accuracy).toFixed(1)} %`]) row.insertCell().textContent = text;
   row.cells[0].className = "words";
@@ -58,16 +64,19 @@ async function judge(trainer, what) {
 
 async function prepare(trainer) {
   const began = performance.now();
-  await trainer.open((done, all) => say(`Compiling: ${done} of ${all} kernels …`));
+  const then = () => (page.stopping ? "Stopping once these are compiled" : "Compiling");
+  await trainer.open((done, all) => say(`${then()}: ${done} of ${all} kernels …`));
+  trainer.ready = true;
   page.compiled = (performance.now() - began) / 1e3;
   [at("compiled").textContent, at("adapter").textContent] = [`${figures(page.compiled, 3)} s`, trainer.info.name];
   if (trainer.info.fallback) at("note").textContent = "This adapter is a fallback: the CPU computes, so a step takes long.";
   trainer.lost.then(fail);
-  say("Measuring what random weights see …");
-  await judge(trainer, "random");
 }
 
-/** Takes steps until the end or a stop. A rate is measured over two seconds in which the tab was in front. */
+/**
+ * Takes steps until the end or a stop. A rate is measured over two seconds of steps in which the tab was in front. It counts
+ * neither the first step, which a device takes slowly, nor what is done between epochs.
+ */
 async function steps(trainer, { steps, epochs, batch }) {
   let [mark, from, drawn, hidden] = [performance.now(), trainer.taken, 0, page.hidden];
   while (trainer.taken < trainer.total && !page.stopping) {
@@ -76,6 +85,7 @@ async function steps(trainer, { steps, epochs, batch }) {
     if (trainer.taken === 1) {
       await trainer.readLosses();
       at("first").textContent = `${figures(page.first = (performance.now() - mark) / 1e3, 3)} s`;
+      [mark, from] = [performance.now(), 1];
     }
     if (document.hidden || hidden !== page.hidden) [mark, from, hidden] = [now, trainer.taken, page.hidden];
     if (now - mark > 2000) {
@@ -90,6 +100,7 @@ async function steps(trainer, { steps, epochs, batch }) {
       page.kept = { steps: trainer.taken, weights: await trainer.weights() };
       await drawViews(trainer);
       say(`Epoch ${trainer.epoch} of ${epochs} is done.`);
+      mark += performance.now() - now; // the losses were read, so that the device had no step left to take meanwhile
     }
   }
 }
@@ -107,13 +118,16 @@ async function train() {
   [page.running, page.stopping, at("start").disabled, at("stop").disabled] = [true, false, true, false];
   try {
     if (!trainer.ready) await prepare(trainer);
-    trainer.ready = true;
-    say("Training …");
-    await drawViews(trainer);
-    await steps(trainer, about);
-    await trainer.readLosses();
-    page.kept = { steps: trainer.taken, weights: await trainer.weights() };
-    await judge(trainer, "trained");
+    if (!page.stopping && !page.accuracies.length) await judge(trainer, "random");
+    if (!page.stopping) {
+      say("Training …");
+      await drawViews(trainer);
+      await steps(trainer, about);
+      await trainer.readLosses();
+    }
+    if (trainer.taken > (page.kept?.steps ?? 0)) page.kept = { steps: trainer.taken, weights: await trainer.weights() };
+    page.stopping = false; // Stop ended the steps. Pressed again, it ends the measuring.
+    if (trainer.taken > (page.accuracies.at(-1)?.steps ?? 0)) await judge(trainer, "trained");
     say(trainer.taken < trainer.total ? "Stopped. Training goes on from here." : "Done: all epochs are trained.");
   } catch (e) {
     // That the device was lost may be told after the error that follows from it.
@@ -122,7 +136,7 @@ async function train() {
   }
   show(trainer);
   [page.running, at("stop").disabled, at("start").textContent] = [false, true, trainer.ready ? "Go on" : "Try again"];
-  at("start").disabled = trainer.taken >= trainer.total || Boolean(trainer.device?.gone);
+  at("start").disabled = trainer.taken >= trainer.total || Boolean(trainer.broken || trainer.device?.gone);
 }
 
 function numbers() {
@@ -144,8 +158,9 @@ async function begin() {
     + `${about.batch} in a step, ${about.epochs} epochs of ${about.steps} steps.`;
   at("judged").textContent = `Each test image is given the class of most of the ${about.neighbours} training images with the `
     + `nearest features. There are ${classes.length} classes (${classes.join(", ")}).`;
+  at("method").textContent = `${about.idea}.`;
   at("start").onclick = train;
-  at("stop").onclick = () => { page.stopping = true; say("Stopping after this step …"); };
+  at("stop").onclick = () => { page.stopping = true; say("Stopping …"); };
   at("weights").onclick = () => download(`backbone-step-${page.kept.steps}.safetensors`, page.kept.weights);
   at("numbers").onclick = () => download("numbers.json", new Blob([JSON.stringify(numbers(), null, 1)]));
   onresize = () => drawLosses(page.trainer);
@@ -154,6 +169,8 @@ async function begin() {
     const slow = "This tab is in the background, where browsers slow it down: no rate is measured.";
     if (page.running) say(document.hidden ? slow : "Training …");
   };
+  at("start").disabled = false;
+  say("Ready. The first start compiles the kernels, which takes some seconds.");
 }
 
 begin().catch((e) => say(e.message, true));

@@ -4,7 +4,9 @@
 
 /** The bytes of a data block of the page: base64 of gzip. */
 async function unpack(id) {
-  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  // Uint8Array.from would make a list of one-letter strings first, and a page of 200 MB would have no memory for it.
+  const text = atob(document.getElementById(id).textContent), packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
   const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(plain).arrayBuffer());
 }
@@ -147,7 +149,9 @@ class Replay {
       if (part_of) {
         const { buffer } = this.buffers[part_of.buffer];
         this.buffers[i] ||= { buffer, offset: part_of.offset, size: bytes };
-        if (this.buffers[i].buffer !== buffer) throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+        if (this.buffers[i].buffer !== buffer) {
+          throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+        }
       }
       if (single.has(i)) this.states.set(name, this.buffers[i]);
     });

@@ -34,23 +34,36 @@ function permutation(seed, epoch, n) {
   return order;
 }
 
-/** The share of rows from `known` on whose label wins the equal votes of the `k` rows before with the largest cosines. */
-function neighbourAccuracy(rows, labels, known, k) {
+/**
+ * The share of rows from `known` on whose label wins the equal votes of the `k` rows before with the largest cosines. Every
+ * 50 ms it tells how many are done and lets the page live. Once stopped() is true, it returns nothing.
+ */
+async function neighbourAccuracy({ rows, labels, known, k }, told, stopped) {
   const unit = rows.map((row) => {
     const length = Math.max(Math.hypot(...row), 1e-12);
     return row.map((v) => v / length);
   });
-  let right = 0;
+  let [right, rested] = [0, performance.now()];
   for (let q = known; q < rows.length; q++) {
-    const near = [];
-    for (let i = 0; i < known; i++) {
-      let cosine = 0;
-      for (let d = 0; d < unit[q].length; d++) cosine += unit[q][d] * unit[i][d];
-      near.push([cosine, i]);
+    if (performance.now() - rested > 50) {
+      told(q - known, rows.length - known);
+      await new Promise((done) => setTimeout(done));
+      if (stopped()) return undefined;
+      rested = performance.now();
     }
-    near.sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+    const near = [], own = unit[q]; // the nearest first; of equally near ones that with the smaller number
+    for (let i = 0; i < known; i++) {
+      const other = unit[i];
+      let cosine = 0;
+      for (let d = 0; d < own.length; d++) cosine += own[d] * other[d];
+      if (near.length === k && !(cosine > near[k - 1][0])) continue;
+      let at = near.length;
+      while (at && cosine > near[at - 1][0]) at -= 1;
+      near.splice(at, 0, [cosine, i]);
+      near.length = Math.min(near.length, k);
+    }
     const votes = new Map();
-    for (const [, i] of near.slice(0, k)) votes.set(labels[i], (votes.get(labels[i]) || 0) + 1);
+    for (const [, i] of near) votes.set(labels[i], (votes.get(labels[i]) || 0) + 1);
     // Of equal votes the class that came first wins: that of the nearest.
     const won = [...votes].reduce((best, one) => (one[1] > best[1] ? one : best))[0];
     right += won === labels[q];
@@ -86,7 +99,21 @@ class Trainer {
   async open(told) {
     const a = this.about, recordings = [a.step, a.eye, a.views];
     Object.assign(this, await openDevice(needs(recordings)));
-    const states = new Map(), all = recordings.reduce((n, r) => n + r.kernels.length, 0);
+    try {
+      await this.#build(recordings, told);
+    } catch (e) {
+      // That the device was lost may be told after the error that follows from it. What was made is freed in any case.
+      const { device, lost } = this;
+      await Promise.race([lost, new Promise((done) => setTimeout(done, 500))]);
+      const why = device.gone || e.message;
+      [this.device, this.lost] = [];
+      device.destroy();
+      throw new Error(why);
+    }
+  }
+
+  async #build(recordings, told) {
+    const a = this.about, states = new Map(), all = recordings.reduce((n, r) => n + r.kernels.length, 0);
     let done = 0;
     [this.replay, this.eye, this.viewer] = recordings.map((r) => new Replay(this.device, r, { states }));
     for (const one of [this.replay, this.eye, this.viewer]) await one.build(() => told(++done, all));
@@ -94,7 +121,6 @@ class Trainer {
       const owner = [this.replay, this.eye].find((r) => r.recording.states.some((s) => s.name === name));
       owner.write(name, this.bytes.subarray(at, at + bytes));
     }
-    return this;
   }
 
   order(epoch) {
@@ -123,22 +149,27 @@ class Trainer {
     const a = this.about, ring = new Float32Array(await this.replay.read(a.ring));
     while (this.losses.length < this.taken) {
       const step = this.losses.length, loss = ring[step % a.steps % a.slots * a.columns.length];
-      if (!Number.isFinite(loss)) throw new Error(`The loss of step ${step + 1} is ${loss}, so training stops here.`);
+      this.broken = !Number.isFinite(loss); // the weights are, too
+      if (this.broken) throw new Error(`The loss of step ${step + 1} is ${loss}, so training stops here.`);
       this.losses.push(loss);
     }
     this.readAt = performance.now();
   }
 
-  /** The share of test images whose class the nearest training images name, by frozen features. */
-  async accuracy() {
+  /**
+   * The share of test images whose class the nearest training images name, by frozen features. told(done, all) counts test
+   * images. Once stopped() is true, it returns nothing.
+   */
+  async accuracy(told, stopped) {
     const a = this.about, rows = [], wide = this.eye.recording.inputs[0].ty.shape[0];
     for (let start = 0; start < a.labels.length; start += wide) {
+      if (stopped()) return undefined;
       this.eye.write("indices", Uint32Array.from({ length: wide }, (_, i) => (start + i < a.labels.length ? start + i : 0)));
       this.eye.run();
       const all = new Float32Array(await this.eye.read("features")), width = all.length / wide;
       for (let i = 0; i < wide && start + i < a.labels.length; i++) rows.push(all.slice(i * width, (i + 1) * width));
     }
-    return neighbourAccuracy(rows, a.labels, a.images, a.neighbours);
+    return neighbourAccuracy({ rows, labels: a.labels, known: a.images, k: a.neighbours }, told, stopped);
   }
 
   /** The first images of the next step: for each output of the recording of views its name, dims and values. */
