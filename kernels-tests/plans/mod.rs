@@ -1,6 +1,7 @@
 //! What schedules and plans must do for any ops. T0 checks rules and runs schedules on the CPU; T1 runs plans on the
 //! device. The steps use three small ops: add, relu, and a doubling in place that may obey the guard.
 
+mod arenas;
 mod device;
 mod joined;
 mod players;
@@ -33,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
     let mut list = device::list();
+    list.extend(arenas::list());
     list.extend(recompute::device_list());
     named("T1 plans", list)
 }

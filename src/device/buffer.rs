@@ -99,6 +99,11 @@ impl Part {
         Part { buffer, offset: 0, bytes }
     }
 
+    /// Whether both are ranges of one buffer.
+    pub fn beside(&self, other: &Part) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer)
+    }
+
     /// The range, to be bound.
     pub fn bound(&self) -> Bound<'_> {
         Bound { buffer: &self.buffer, offset: self.offset, bytes: self.bytes }

@@ -1,14 +1,13 @@
-//! Arenas: values that lie one after the other in one buffer, so that one launch can bind them all. An optimizer walks all
-//! parameters of a step so. An op says which of its inputs should lie together ([`Op::together`]). Each of these values is
-//! still bound by itself where another op reads or writes it, as a part of the buffer.
+//! Arenas: values that lie one after the other in one buffer, so that one launch can bind them all. An optimizer walks
+//! all parameters of a step so. An op says which of its inputs should lie together ([`Op::together`]). Each of these
+//! values is still bound by itself where another op reads or writes it, as a part of the buffer.
 //!
-//! wgpu tracks usage per buffer: a dispatch cannot read one part of a buffer and write another. So a value stays outside
-//! an arena if any op would read one member of the arena and write another. An op that finds values in several buffers
-//! launches more often; nothing else depends on where values lie.
+//! wgpu tracks usage per buffer: a dispatch cannot read one part of a buffer and write another. So a value stays
+//! outside an arena if any op would read one member of the arena and write another. An op that finds values in several
+//! buffers launches more often; nothing else depends on where values lie.
 
 use super::demand::padded;
 use super::lifetime::Storage;
-
 use super::record::{Role, Tape};
 use super::schedule::Place;
 use crate::device::buffer::PART_ALIGN;

@@ -72,8 +72,8 @@ impl Schedule {
         self.bound().find_map(|(step, launch, largest)| past(&step.label(), largest, launch.grid, caps))
     }
 
-    /// The most bytes that a launch binds in one buffer, and the label of the first step that does; `None` if nothing is
-    /// launched.
+    /// The most bytes that a launch binds in one buffer, and the label of the first step that does; `None` if nothing
+    /// is launched.
     pub fn largest_binding(&self) -> Option<(u64, String)> {
         let all = self.bound().map(|(step, _, bytes)| (bytes, step));
         all.reduce(|a, b| if b.0 > a.0 { b } else { a }).map(|(bytes, step)| (bytes, step.label()))

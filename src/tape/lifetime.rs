@@ -20,8 +20,9 @@ pub struct Storage {
     pub within: Option<(usize, u64)>,
 }
 
-/// Assigns slabs to all storage that is neither fixed nor a part. Large pieces come first, and each takes the smallest slab that is free during its whole life. Returns
-/// the size of each slab in bytes. Without `reuse` each piece gets a slab of its own.
+/// Assigns slabs to all storage that is neither fixed nor a part. Large pieces come first, and each takes the smallest
+/// slab that is free during its whole life. Returns the size of each slab in bytes. Without `reuse` each piece gets a
+/// slab of its own.
 pub(super) fn assign_slabs(storage: &mut [Storage], reuse: bool) -> Vec<u64> {
     let mut order: Vec<usize> =
         (0..storage.len()).filter(|&s| storage[s].fixed.is_none() && storage[s].within.is_none()).collect();

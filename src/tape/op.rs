@@ -233,8 +233,8 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Lists of inputs, of `inputs` in all, that should lie in one buffer, so that a launch can bind them together. It is a wish: the
-    /// op launches more often where they do not. [`Emit::home`] says where they lie.
+    /// Lists of inputs, of `inputs` in all, that should lie in one buffer, so that a launch can bind them together. It
+    /// is a wish: the op launches more often where they do not. [`Emit::home`] says where they lie.
     fn together(&self, _inputs: usize) -> Vec<Vec<usize>> {
         Vec::new()
     }

@@ -36,10 +36,11 @@ pub struct Plan {
 
 impl Plan {
     /// Compiles a schedule over the tensors of `state`. It is an error if `state` lacks a tensor that the schedule
-    /// names, or has it with another type. Tensors that ops take together move into one buffer. Those that an earlier plan
-    /// holds elsewhere stay, and the ops launch once more for each: make the plan that updates tensors before plans that
-    /// only read them, or call [`State::arrange`] first. It is an error before anything is allocated if the plan would not fit the
-    /// device.
+    /// names, or has it with another type. Tensors that ops take together move into one buffer. Those that an earlier
+    /// plan holds elsewhere stay, and the ops launch once more for each: make the plan that updates tensors before
+    /// plans that only read them, or call [`State::arrange`] first. A launch cannot read one tensor of such a buffer
+    /// and write another: a plan that does so is an error once an earlier plan holds the buffer, so make it first. It
+    /// is an error before anything is allocated if the plan would not fit the device.
     pub fn new(gpu: &Gpu, schedule: Schedule, state: &State) -> Result<Plan> {
         if let Some(why) = misfit(gpu, std::slice::from_ref(&schedule), state) {
             return Err(Error::Usage(format!(

@@ -55,9 +55,9 @@ pub struct Cuts {
     pub dispatches: usize,
     /// Compute passes. Each is submitted by itself.
     pub passes: usize,
-    /// Launches that wait for the earlier ones of their pass, by wgpu's rule: a buffer that they bind was written before
-    /// in the pass, or was read and they write it. A part counts as its whole buffer. Between passes the device always
-    /// waits; that is not counted.
+    /// Launches that wait for the earlier ones of their pass, by wgpu's rule: a buffer that they bind was written
+    /// before in the pass, or was read and they write it. A part counts as its whole buffer. Between passes the device
+    /// always waits; that is not counted.
     pub barriers: usize,
 }
 

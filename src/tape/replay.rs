@@ -11,6 +11,7 @@ use super::schedule::Place;
 use super::state::State;
 use crate::base::{Error, Result};
 use crate::device::dispatch::ParamBlocks;
+use crate::device::shader::Access;
 use crate::device::{Bound, Buffer, Dispatch, Gpu, Part, Ticket};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -86,10 +87,11 @@ impl Replay {
         let held = state.arrange(gpu, &recording.arenas())?;
         if let Some(name) = recording.states_in_arenas().find(|name| held.contains(*name)) {
             return Err(Error::Failed(format!(
-                "the recording has {name} in one buffer with other states, and another plan holds it elsewhere; make this \
-                 one first"
+                "the recording has {name} in one buffer with other states, and another plan or store holds it \
+                 elsewhere; make this one first"
             )));
         }
+        recording.expect_apart(gpu, state)?;
         let parts = recording.placed(gpu, state)?;
         let computed = |(m, _): &(&Memory, &Part)| m.part_of.is_none() && matches!(m.role, Role::Output | Role::Temp);
         let slabs = recording.buffers.iter().zip(&parts).filter(computed).map(|(_, p)| p.buffer.clone()).collect();
@@ -198,6 +200,45 @@ impl Recording {
 
     fn states_in_arenas(&self) -> impl Iterator<Item = &String> {
         self.states.iter().filter(|s| self.buffers[s.buffer].part_of.is_some()).map(|s| &s.name)
+    }
+
+    /// Moves tensors out of a buffer of `state` of which a launch would read one and write another. wgpu tracks whole
+    /// buffers, so the launch cannot bind them so. It is an error if another plan or store holds that buffer.
+    fn expect_apart(&self, gpu: &Gpu, state: &State) -> Result<()> {
+        // For each buffer that holds states: one of them, and whether it has a place beside others here.
+        let mut names: BTreeMap<usize, (&Named, bool)> = BTreeMap::new();
+        for named in &self.states {
+            let whole = self.buffers[named.buffer].part_of;
+            names.insert(named.buffer, (named, whole.is_some()));
+            if let Some(whole) = whole {
+                names.entry(whole.buffer).or_insert((named, true));
+            }
+        }
+        for call in &self.launches {
+            let access = self.kernels[call.kernel].layout().buffers.iter().map(|a| *a == Access::ReadWrite);
+            let (written, read): (Vec<_>, Vec<_>) = call.buffers.iter().zip(access).partition(|(_, writes)| *writes);
+            let states = |list: Vec<(&usize, bool)>| -> Vec<_> {
+                list.into_iter().filter_map(|(b, _)| names.get(b).copied()).collect()
+            };
+            let (written, read) = (states(written), states(read));
+            for ((to, to_placed), (from, from_placed)) in
+                written.iter().flat_map(|w| read.iter().map(move |r| (*w, *r)))
+            {
+                let beside = || Ok::<_, Error>(state.part(&to.name, to.ty)?.beside(&state.part(&from.name, from.ty)?));
+                if to.name == from.name || !beside()? {
+                    continue;
+                }
+                let movable = [(from, from_placed), (to, to_placed)].into_iter().find(|(_, placed)| !placed);
+                if !movable.map_or(Ok(false), |(named, _)| state.move_out(gpu, &named.name))? {
+                    return Err(Error::Failed(format!(
+                        "{} reads {} and writes {}, which lie in one buffer that another plan or store holds, so \
+                         that no launch can; make the plan that reads one and writes the other first",
+                        call.label, from.name, to.name
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A buffer or a part of one for each of its buffers, except that of the parameters. States lie in `state`.

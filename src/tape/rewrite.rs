@@ -36,8 +36,8 @@ pub struct Chain<'a> {
     end: Var,
 }
 
-/// For each value: the node that makes it, the first node that reads it, and how often it is read. A value that the step is
-/// run for is read once more.
+/// For each value: the node that makes it, the first node that reads it, and how often it is read. A value that the
+/// step is run for is read once more.
 #[derive(Debug)]
 struct Uses {
     maker: Vec<Option<usize>>,

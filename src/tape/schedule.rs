@@ -3,12 +3,12 @@
 //! shows what an edit did to memory.
 //!
 //! Nodes keep the order in which they were recorded. Nodes that nothing needs are dropped. Values share whole buffers
-//! ("slabs") if their lifetimes do not overlap. They do not share parts of one buffer, except in arenas ([`super::arena`]):
-//! wgpu tracks usage per buffer, so two parts of one buffer cannot be read and written in the same dispatch. All assigns are committed at the end of
-//! the step, because a step is a transaction over the state. Each assign obeys the guard of the scope in which it was
-//! recorded. An in-place op that computes a state's newest value (an optimizer) writes the state's buffer directly if
-//! nothing later needs the old value and the op takes that guard. An op that was recorded before its guard was known
-//! waits for the guard ([`super::deferred`]).
+//! ("slabs") if their lifetimes do not overlap. They do not share parts of one buffer, except in arenas
+//! ([`super::arena`]): wgpu tracks usage per buffer, so two parts of one buffer cannot be read and written in the same
+//! dispatch. All assigns are committed at the end of the step, because a step is a transaction over the state. Each
+//! assign obeys the guard of the scope in which it was recorded. An in-place op that computes a state's newest value
+//! (an optimizer) writes the state's buffer directly if nothing later needs the old value and the op takes that guard.
+//! An op that was recorded before its guard was known waits for the guard ([`super::deferred`]).
 
 mod builder;
 

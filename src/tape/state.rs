@@ -145,50 +145,57 @@ impl State {
         self.tensors.remove(name);
     }
 
-    /// Moves tensors into one buffer for each of `arenas`. A tensor that a plan or another store holds already stays where
-    /// it is. Returns the names of those that do not lie as `arenas` say, so that they must be bound by themselves.
-    /// Later plans that ask for the same arenas find them.
+    /// Moves tensors into a new buffer for each of `arenas`, unless a buffer is there in which as many lie as they say.
+    /// A tensor that a plan or another store holds stays where it is, and none is moved into a buffer that is there:
+    /// whatever lies in it may be another's. Returns the names of those that do not lie with others as `arenas` say, so
+    /// that they must be bound by themselves. Later plans that ask for the same arenas find them.
     pub fn arrange(&self, gpu: &Gpu, arenas: &[Arena]) -> Result<BTreeSet<String>> {
         let mut apart = BTreeSet::new();
         for arena in arenas {
-            let members: Vec<(&str, u64)> =
-                arena.states().filter(|(name, _)| self.tensors.contains_key(*name)).collect();
-            let there = members.iter().find(|(name, at)| self.tensors[*name].lies(*at, arena.bytes));
-            let there = there.map(|(name, _)| self.tensors[*name].part().buffer);
-            let lies = |name: &str, at: u64| {
-                let part = self.tensors[name].part();
-                part.offset == at && there.as_ref().is_some_and(|b| Arc::ptr_eq(b, &part.buffer))
-            };
-            let own = self.own_counts();
-            let is_free = |name: &str| {
-                let buffer = self.tensors[name].part().buffer;
-                own.get(&Arc::as_ptr(&buffer)) == Some(&(Arc::strong_count(&buffer) - 1))
-            };
-            let elsewhere = members.into_iter().filter(|(name, at)| !lies(name, *at));
-            let (free, held): (Vec<_>, Vec<_>) = elsewhere.partition(|(name, _)| is_free(name));
-            apart.extend(held.into_iter().map(|(name, _)| name.to_string()));
-            if there.is_none() && free.len() < 2 {
-                apart.extend(free.into_iter().map(|(name, _)| name.to_string()));
-                continue;
+            let mut members: Vec<(&str, u64)> = arena.states().filter(|m| self.tensors.contains_key(m.0)).collect();
+            // A tensor of one of these in a file may be alone in its arena.
+            let least = arena.states().count().clamp(1, 2);
+            let mut in_place: BTreeMap<*const Buffer, Vec<(&str, u64)>> = BTreeMap::new();
+            for (name, at) in members.iter().filter(|(name, at)| self.tensors[*name].lies(*at, arena.bytes)) {
+                in_place.entry(Arc::as_ptr(&self.tensors[*name].part().buffer)).or_default().push((*name, *at));
             }
-            let buffer = match there.clone() {
-                Some(buffer) => buffer,
-                None => Arc::new(gpu.buffer("arena", arena.bytes)?),
-            };
-            for (name, offset) in free {
-                let tensor = &self.tensors[name];
-                let bytes = padded(tensor.ty.bytes());
-                tensor.move_to(gpu, Part { buffer: buffer.clone(), offset, bytes })?;
+            let there = in_place.into_values().max_by_key(Vec::len).unwrap_or_default();
+            let free: Vec<(&str, u64)> = members.iter().filter(|m| self.is_free(m.0)).copied().collect();
+            if there.len() >= least.max(free.len()) {
+                members.retain(|m| !there.contains(m));
+            } else if free.len() >= least {
+                self.move_into(gpu, Arc::new(gpu.buffer("arena", arena.bytes)?), &free)?;
+                members.retain(|m| !free.contains(m));
             }
+            apart.extend(members.into_iter().map(|(name, _)| name.to_string()));
         }
         Ok(apart)
     }
 
-    /// How many tensors of the store lie in each buffer.
-    fn own_counts(&self) -> BTreeMap<*const Buffer, usize> {
-        let mut counts = BTreeMap::new();
-        self.tensors.values().for_each(|t| *counts.entry(Arc::as_ptr(&t.part().buffer)).or_default() += 1);
-        counts
+    /// Moves tensors to their places in `buffer`.
+    fn move_into(&self, gpu: &Gpu, buffer: Arc<Buffer>, list: &[(&str, u64)]) -> Result<()> {
+        list.iter().try_for_each(|&(name, offset)| {
+            let tensor = &self.tensors[name];
+            let bytes = padded(tensor.ty.bytes());
+            tensor.move_to(gpu, Part { buffer: buffer.clone(), offset, bytes })
+        })
+    }
+
+    /// Moves a tensor into a buffer of its own. `false` if a plan or another store holds the buffer in which it lies.
+    pub(super) fn move_out(&self, gpu: &Gpu, name: &str) -> Result<bool> {
+        let is_free = self.is_free(name);
+        if is_free {
+            let buffer = Arc::new(gpu.buffer(name, self.tensor(name)?.ty.bytes())?);
+            self.move_into(gpu, buffer, &[(name, 0)])?;
+        }
+        Ok(is_free)
+    }
+
+    /// Whether nothing but tensors of this store lies in a tensor's buffer, and nobody else holds it.
+    fn is_free(&self, name: &str) -> bool {
+        let Some(buffer) = self.tensors.get(name).map(|t| t.part().buffer) else { return false };
+        let own = self.tensors.values().filter(|t| Arc::ptr_eq(&t.part().buffer, &buffer)).count();
+        own == Arc::strong_count(&buffer) - 1
     }
 
     pub(super) fn part(&self, name: &str, ty: Type) -> Result<Part> {

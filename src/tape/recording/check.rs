@@ -98,8 +98,8 @@ impl Recording {
         })
     }
 
-    /// Parts lie in buffers of their role that are no parts. Two parts for the host's or a state's values have no byte in
-    /// common.
+    /// Parts lie in buffers of their role that are no parts. Two parts for the host's or a state's values have no byte
+    /// in common.
     fn expect_parts(&self) -> Result<(), String> {
         let mut taken: Vec<(usize, u64, u64)> = Vec::new();
         for Memory { name, role, bytes, part_of } in &self.buffers {

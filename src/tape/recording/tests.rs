@@ -131,6 +131,36 @@ fn it_says_all_that_a_replay_needs() {
     assert_eq!(r.launches[0].grid, [1, 1, 1]);
 }
 
+/// Barriers of launches that each read one buffer and write another, given as pairs.
+#[test]
+fn cuts_count_what_waits() {
+    let barriers = |pairs: &[[usize; 2]]| {
+        let mut r = small();
+        let whole = r.buffers.len();
+        let memory = |part_of| Memory { role: Role::Temp, name: "more".into(), bytes: 512, part_of };
+        r.buffers.push(memory(None));
+        r.buffers.extend([0, 256].map(|offset| memory(Some(PartOf { buffer: whole, offset }))));
+        let call = |pair: &[usize; 2]| Call { buffers: pair.to_vec(), ..r.launches[0].clone() };
+        r.launches = pairs.iter().map(call).collect();
+        let cuts = r.cuts();
+        assert_eq!((cuts.dispatches, cuts.passes), (pairs.len(), pairs.len().div_ceil(64)));
+        cuts.barriers
+    };
+    let first_part = small().buffers.len() + 1;
+    let [part, other] = [first_part, first_part + 1];
+    assert_eq!(barriers(&[[0, 1], [0, 2], [0, 3], [0, 4]]), 0, "all read one buffer");
+    assert_eq!(barriers(&[[0, 1], [1, 2], [2, 3], [3, 4]]), 3, "each reads what the last one wrote");
+    assert_eq!(barriers(&[[0, 1], [0, 2], [3, 0], [4, 5]]), 1, "one writes what was read");
+    assert_eq!(barriers(&[[0, 1], [2, 1], [3, 4], [3, 5]]), 1, "one writes what was written");
+    assert_eq!(barriers(&[[0, part], [other, 1], [2, other], [3, 4]]), 2, "a part counts as the whole");
+    // The launch that reads what was written comes before the end of a pass, and then behind it.
+    for (before, waits) in [(62, 1), (63, 0)] {
+        let mut pairs = vec![[0, 1]; before];
+        pairs.extend([[0, 2], [2, 3]]);
+        assert_eq!(barriers(&pairs), before - 1 + waits, "{before} launches before");
+    }
+}
+
 #[test]
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use crate::tape::arena::{lay_out, wishes};
 use crate::tape::assign::{Assign, Copy};
 use crate::tape::lifetime::{Storage, assign_slabs};
 use crate::tape::op::{Op, Type};
-use crate::tape::record::{Role, SCALARS_INPUT, StepPart, Tape, Var};
+use crate::tape::record::{Node, Role, SCALARS_INPUT, StepPart, Tape, Var};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ struct Builder<'a> {
     storage: Vec<Storage>,
     /// For each value: the value whose memory it shares through views, or itself.
     root: Vec<Var>,
+    /// For each value: the value whose memory it shares through views and through ops that write in place, or itself.
+    memory: Vec<Var>,
     /// For each value: the node that makes it.
     maker: Vec<Option<usize>>,
     /// For each value: which storage holds it.
@@ -59,7 +61,8 @@ impl<'a> Builder<'a> {
         let (storage, home, committed, steps) = (Vec::new(), vec![None; count], BTreeSet::new(), Vec::new());
         let wish = wishes(tape, &live);
         let arenas = vec![Vec::new(); wish.iter().flatten().max().map_or(0, |last| last + 1)];
-        Builder { tape, options, live, storage, root, maker, home, last_use, wish, arenas, committed, steps }
+        let memory = tape.roots(true);
+        Builder { tape, options, live, storage, root, memory, maker, home, last_use, wish, arenas, committed, steps }
     }
 
     fn fixed_home(&mut self, v: Var) -> Option<usize> {
@@ -97,6 +100,20 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Puts copies of inputs, by input, on lists of new arenas. Copies lie together only where the copied values
+    /// should: what is read and written by one op is kept apart for values, and so for their copies.
+    fn wish_for_copies(&mut self, node: &Node, copies: &BTreeMap<usize, usize>) {
+        for list in node.op.together(node.inputs.len()) {
+            let mut arenas: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for (x, copy) in list.iter().filter_map(|x| Some((*x, *copies.get(x)?))) {
+                if let Some(arena) = self.wish[self.memory[node.inputs[x].index()].index()] {
+                    arenas.entry(arena).or_default().push(copy);
+                }
+            }
+            self.arenas.extend(arenas.into_values());
+        }
+    }
+
     /// Places every live node. The output of an in-place op takes over its input's memory if nothing else needs it.
     fn steps(&mut self) -> Result<()> {
         let tape = self.tape;
@@ -125,9 +142,7 @@ impl<'a> Builder<'a> {
                     copies.insert(x, copy);
                 }
             }
-            for list in node.op.together(node.inputs.len()) {
-                self.arenas.push(list.iter().filter_map(|x| copies.get(x).copied()).collect());
-            }
+            self.wish_for_copies(node, &copies);
             let mut homes = Vec::new();
             for (o, &v) in outputs.into_iter().zip(&node.outputs) {
                 let home = match o {
