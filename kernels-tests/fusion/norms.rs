@@ -11,6 +11,9 @@ use wgslab::device::Caps;
 use wgslab::nn::Stem;
 use wgslab::tape::{Schedule, Tape, Type, Var};
 
+/// Records what follows a norm on a tape, from its input and its parameters.
+type Build<'a> = &'a dyn Fn(&mut Tape, Var, [Var; 3]) -> BaseResult<Var>;
+
 /// Trials without a device.
 pub fn trials() -> Vec<Trial> {
     let list: [Named; 2] = [
@@ -48,7 +51,7 @@ fn norms_end() -> Result<(), String> {
 }
 
 fn norms_needed() -> Result<(), String> {
-    let of = |build: &dyn Fn(&mut Tape, Var, [Var; 3]) -> BaseResult<Var>| {
+    let of = |build: Build<'_>| {
         let mut t = Tape::new();
         let mut record = || {
             let x = t.input("x", Type::f32([4, 3]))?;

@@ -109,7 +109,7 @@ fn close(storage: &mut Vec<Storage>, arenas: &mut Vec<Arena>, list: Vec<(usize, 
     let of = |f: &dyn Fn(&Storage) -> usize| list.iter().map(|&(s, _)| f(&storage[s])).collect::<Vec<_>>();
     let (birth, death) = (of(&|s| s.birth).into_iter().min(), of(&|s| s.death).into_iter().max());
     let members: Vec<(Place, u64)> = list.iter().filter_map(|&(s, at)| Some((storage[s].fixed.clone()?, at))).collect();
-    let fixed = (!members.is_empty()).then(|| Place::Arena(arenas.len()));
+    let fixed = (!members.is_empty()).then_some(Place::Arena(arenas.len()));
     if fixed.is_some() {
         arenas.push(Arena { members, bytes });
     }

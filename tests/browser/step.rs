@@ -78,7 +78,7 @@ fn same_weights(dir: &TempDir, theirs: &[u8]) {
             assert_eq!(tensor.data(), other.data(), "{name}");
             continue;
         }
-        let [a, b] = [tensor.data(), other.data()].map(|d| bytemuck::pod_collect_to_vec::<u8, f32>(d));
+        let [a, b] = [tensor.data(), other.data()].map(bytemuck::pod_collect_to_vec::<u8, f32>);
         let most = a.iter().fold(0f32, |most, v| most.max(v.abs()));
         let far = a.iter().zip(&b).fold(0f32, |far, (a, b)| far.max((a - b).abs()));
         assert!(far <= 1e-3 * most.max(0.1), "{name}: {far} of {most}");

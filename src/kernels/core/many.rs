@@ -49,6 +49,9 @@ pub(crate) fn joined<T: Many>(ops: &[&dyn Op]) -> Option<Arc<dyn Op>> {
     each.iter().all(|other| first.joins(other)).then(|| Arc::new(Joined { each: each.clone() }) as Arc<dyn Op>)
 }
 
+/// An op with the types of its inputs and outputs.
+type Typed<'a, T> = (&'a T, Vec<Type>, Vec<Type>);
+
 impl<T: Many> Joined<T> {
     /// The inputs of tensor `i`.
     fn inputs<'a, V>(&self, x: &'a [V], i: usize) -> impl Iterator<Item = &'a V> {
@@ -56,8 +59,8 @@ impl<T: Many> Joined<T> {
         x[i * T::OWN..(i + 1) * T::OWN].iter().chain(&x[common..])
     }
 
-    /// The op of tensor `i` with the types of its inputs and outputs.
-    fn types(&self, x: &[Type]) -> Result<Vec<(&T, Vec<Type>, Vec<Type>)>> {
+    /// The op of each tensor.
+    fn types(&self, x: &[Type]) -> Result<Vec<Typed<'_, T>>> {
         let one = |(i, op)| {
             let x: Vec<Type> = self.inputs(x, i).copied().collect();
             let y = T::infer(op, &x)?;
