@@ -99,8 +99,10 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     assert!(e.wgpu.contains(env!("CARGO_PKG_VERSION")), "{}", e.wgpu);
     assert!(e.arguments.is_empty() && e.shader_folder.is_none(), "who exported it tells no visitor how: {e:?}");
     for row in &own.rows {
-        assert!(row.samples_ms.len() >= 2 && row.reference_ms.len() == row.samples_ms.len() && row.repeats > 1);
+        assert!(!row.samples_ms.is_empty() && row.reference_ms.len() == row.samples_ms.len(), "{row:?}");
     }
+    // A slow machine may need a kernel of several ms only once.
+    assert!(own.rows.iter().any(|row| row.repeats > 1), "{:?}", own.rows);
     assert_eq!((browser.requests(), browser.faults()), (Vec::new(), Vec::new()), "nothing leaves the page");
     drop(browser);
     // The program reads it as one of its own.

@@ -77,16 +77,18 @@ fn a_recording_runs_in_a_browser() {
             other.write('x', Float32Array.of(1, 1, 1));
             other.scalars({ factor: -1 });
             other.run();
+            const total = await floats(replay, 'total');
             const wrong = [() => replay.scalars({}), () => replay.write('z', new Uint8Array(4)), () => replay.read('z')];
             const refused = [];
             for (const work of wrong) refused.push(await said(work));
             device.destroy();
             await device.lost;
             refused.push(await said(() => replay.run()));
-            return { told, fallback: info.fallback, refused };
+            return { told, total, fallback: info.fallback, refused };
         })",
     );
     assert_eq!(found["told"], json!([[1, 2], [2, 2]]), "{found}");
+    assert_eq!(found["total"], json!([15, 31, 47]), "10 + 3·2·1 − 1 and so on, in one buffer of both: {found}");
     assert_eq!(found["fallback"], json!(true), "SwiftShader is a fallback: {found}");
     let refused: Vec<&str> = found["refused"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
     assert_eq!(

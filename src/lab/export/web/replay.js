@@ -141,16 +141,19 @@ class Replay {
   /** Makes the buffers, and says of each, as of each part of one, where it lies: `buffers` holds { buffer, offset, size }. */
   #allocate() {
     const r = this.recording, single = new Set(r.states.map((s) => s.buffer));
+    const known = r.buffers.map(({ name }, i) => single.has(i) ? this.states.get(name) : undefined);
     this.buffers = r.buffers.map(({ role, name, bytes, part_of }, i) => {
-      const known = single.has(i) && this.states.get(name);
-      return known || part_of ? known : { buffer: this.#buffer(role, name, bytes), offset: 0, size: bytes };
+      if (known[i] || part_of) return known[i];
+      // Where another Replay holds a part of it, it is that one's buffer.
+      const held = known[r.buffers.findIndex((b, at) => b.part_of?.buffer === i && known[at])];
+      return { buffer: held ? held.buffer : this.#buffer(role, name, bytes), offset: 0, size: bytes };
     });
     r.buffers.forEach(({ name, bytes, part_of }, i) => {
       if (part_of) {
-        const { buffer } = this.buffers[part_of.buffer];
-        this.buffers[i] ||= { buffer, offset: part_of.offset, size: bytes };
-        if (this.buffers[i].buffer !== buffer) {
-          throw new Error(`${name} lies in another buffer: build the step that updates it first.`);
+        const at = { buffer: this.buffers[part_of.buffer].buffer, offset: part_of.offset, size: bytes };
+        const is = this.buffers[i] ||= at;
+        if (is.buffer !== at.buffer || is.offset !== at.offset || is.buffer.size < at.offset + at.size) {
+          throw new Error(`${name} lies elsewhere already: build the step that updates it first.`);
         }
       }
       if (single.has(i)) this.states.set(name, this.buffers[i]);
