@@ -71,8 +71,8 @@ fn a_mistake_is_named_where_it_was_made() {
     }
     let dir = tempfile::tempdir().unwrap();
     let text = committed("training/sgd/step.wgsl");
-    let broken = text.replacen("p.lr", "q.lr", 1);
-    let line = 1 + text.lines().position(|l| l.contains("p.lr")).unwrap();
+    let broken = text.replacen("p.momentum", "q.momentum", 1);
+    let line = 1 + text.lines().position(|l| l.contains("p.momentum")).unwrap();
     write(dir.path(), "mine/training/sgd/step.wgsl", &broken);
     let words = ["train", "--data", "phantom:covid", "--out", "run", "--shaders", "mine", "--quiet"];
     let output = wgslab(dir.path(), &words).output().unwrap();

@@ -220,7 +220,7 @@ impl Recording {
     }
 
     /// Makes a computed buffer one that holds a named output at the end, with all that lies in it.
-    pub(crate) fn keep(&mut self, buffer: usize) {
+    pub fn keep(&mut self, buffer: usize) {
         let whole = self.buffers[buffer].part_of.map_or(buffer, |part| part.buffer);
         let all = self.buffers.iter_mut().enumerate();
         let within = all.filter(|(i, b)| *i == whole || b.part_of.is_some_and(|part| part.buffer == whole));
