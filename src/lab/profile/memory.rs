@@ -4,7 +4,9 @@
 use super::super::step::Ready;
 use crate::tape::Schedule;
 use crate::tape::demand::padded;
+use crate::tape::lifetime::Storage;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Memory of a step.
 #[derive(Clone, Debug, Serialize)]
@@ -38,9 +40,9 @@ pub struct Alive {
     pub kind: &'static str,
     /// Its size.
     pub bytes: u64,
-    /// The node that made it.
+    /// The node that made it or, of values that lie in one buffer for one launch, the first of them.
     pub born: usize,
-    /// The last node that reads it.
+    /// The last node that reads it, or the last of them.
     pub dies: usize,
 }
 
@@ -105,17 +107,21 @@ fn allocated(ready: &Ready<'_>) -> Vec<(&'static str, u64)> {
     ]
 }
 
-/// Everything that lives in slabs, at any time.
+/// Everything that lives in slabs, at any time. An arena is no value: its members are, and their memory is held as long as
+/// it lives.
 fn values(schedule: &Schedule) -> Vec<Alive> {
     let last = schedule.steps.len().saturating_sub(1);
     let mut values = Vec::new();
-    for (i, s) in schedule.storage.iter().enumerate().filter(|(_, s)| s.fixed.is_none() && s.birth <= s.death) {
+    let arenas: BTreeSet<usize> = schedule.storage.iter().filter_map(|s| Some(s.within?.0)).collect();
+    let held = |s: &Storage| s.fixed.is_none() && s.birth <= s.death;
+    for (i, s) in schedule.storage.iter().enumerate().filter(|(i, s)| held(s) && !arenas.contains(i)) {
         let Some(step) = schedule.steps.get(s.birth) else { continue };
         let (kind, ty) = match step.outputs.iter().position(|&o| o == i) {
             Some(o) => (step.part.name(), step.y[o].to_string()),
             None => ("workspace", String::new()),
         };
-        let (label, bytes, born, dies) = (step.label(), s.bytes, s.birth, s.death.min(last));
+        let lives = s.within.map_or(s, |(arena, _)| &schedule.storage[arena]);
+        let (label, bytes, born, dies) = (step.label(), s.bytes, lives.birth, lives.death.min(last));
         values.push(Alive { label, ty, kind, bytes, born, dies });
     }
     values
