@@ -69,7 +69,7 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
 }
 
 /// The families of the committed tables, with the least waves of a kernel that a step spends its work in. A SIMD unit of
-/// vega20 has a quarter of the registers of gfx1100, so that the tiles of products leave room for few there.
+/// vega20 has a quarter of the registers of gfx1100, so that the tiles of products and attention leave room for few there.
 const FAMILIES: [(&str, u64); 3] = [("vega20", 2), ("navi21", 8), ("gfx1100", 8)];
 
 /// The kernels of whole training steps are those of `kernels-tests/statistics/`, which a change of a kernel changes with it,
