@@ -85,4 +85,5 @@ shell-check:
 bench-smoke: setup ## run each bench for a moment
 	cargo bench --bench kernels -- --set smoke --variant all --seconds 0.01
 	cargo bench --bench step -- --model resnet18 --width 0.125 --size 8 --batch 4 --steps 1
+	cargo bench --bench load -- 'phantom:covid?train=16&val=8&test=8' --store 16 --rounds 1
 	cargo bench --bench stream -- --images 64 --store 16 --size 8 --width 0.125 --batch 4 --resident 16 --steps 2 --rounds 1

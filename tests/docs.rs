@@ -256,8 +256,9 @@ fn every_option_is_one() {
     }
     known.insert("--help".into());
     // The benches' peers are programs of their own, with their own options.
-    let peers: String =
-        ["torch_bench.py", "torch_step.py", "torch_device.py"].map(|f| read(format!("benches/peers/{f}"))).concat();
+    let peers: String = ["torch_bench.py", "torch_step.py", "torch_device.py", "torch_load.py", "torch_embed.py"]
+        .map(|f| read(format!("benches/peers/{f}")))
+        .concat();
     let mut bad = Vec::new();
     for page in pages() {
         for span in spans(&page.parts().1) {

@@ -117,6 +117,8 @@ pub struct Line {
     pub style: usize,
     /// Its points, from left to right.
     pub points: Vec<Point>,
+    /// The ends of the band around it, from below to above, one pair for each point; or none at all.
+    pub band: Vec<[f64; 2]>,
     /// Whether each point has its marker; else a few have.
     pub dots: bool,
 }
@@ -152,7 +154,11 @@ impl Plot {
         let at = |x: f64| x - first.unwrap_or(0.0);
         let (x0, x1) = span(points().map(|p| at(p.x)));
         let spread = |p: &Point| p.spread.unwrap_or(0.0);
-        let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]));
+        let bands = || self.lines.iter().flat_map(|l| l.band.iter().flatten().copied());
+        if bands().any(is_far) || self.lines.iter().any(|l| !l.band.is_empty() && l.band.len() != l.points.len()) {
+            return Err("a band has an end for each point, and each is a measurement".into());
+        }
+        let (y0, y1) = span(points().flat_map(|p| [p.y - spread(p), p.y + spread(p)]).chain(bands()));
         // There is some space around the data. An axis of percent ends at 0 and 100.
         let (air_x, air_y) = ((x1 - x0) * 0.05, ((y1 - y0) * 0.08).max(1.0));
         // If all the data lie beyond 0 or 100, the axis follows the data.
@@ -177,6 +183,13 @@ impl Plot {
         };
         let mut chart = axes.on(&root)?;
         let cap = (x1 - x0) * 0.012;
+        // Bands lie below all lines: where many overlap, the lines still show.
+        for line in self.lines.iter().filter(|l| !l.band.is_empty()) {
+            let end = |i: usize| line.points.iter().zip(&line.band).map(move |(p, ends)| (at(p.x), ends[i]));
+            let (below, above): (Vec<_>, Vec<_>) = (end(0).collect(), end(1).collect());
+            let around = below.into_iter().chain(above.into_iter().rev());
+            chart.draw_series([Polygon::new(around.collect::<Vec<_>>(), rgb(line.style).mix(0.13).filled())])?;
+        }
         for line in &self.lines {
             let style = rgb(line.style).stroke_width(2);
             let places = line.points.iter().map(|p| (at(p.x), p.y));
@@ -321,6 +334,7 @@ mod tests {
             lines: vec![Line {
                 style: 1,
                 points: vec![point(0.0, 90.0, Some(2.0)), point(40.0, 70.0, None)],
+                band: vec![],
                 dots: true,
             }],
         };
@@ -334,10 +348,25 @@ mod tests {
     }
 
     #[test]
+    fn a_band_lies_around_its_line_and_has_an_end_for_each_point() {
+        let points = [10.0, 20.0].map(|x| Point { x, y: 50.0, spread: None }).to_vec();
+        let plot = |band| Plot {
+            title: "bands".into(),
+            x_label: "x".into(),
+            lines: vec![Line { style: 0, points: points.clone(), band, dots: true }],
+        };
+        let bare = plot(vec![]).svg().unwrap();
+        let svg = plot(vec![[40.0, 60.0], [30.0, 90.0]]).svg().unwrap();
+        assert_eq!(svg.matches("<polygon").count(), bare.matches("<polygon").count() + 1);
+        assert!(svg.contains("80 %") && !bare.contains("80 %"), "the axis holds the band");
+        assert!(plot(vec![[40.0, 60.0]]).svg().is_err(), "one end short");
+    }
+
+    #[test]
     fn an_axis_with_one_place_names_that_place_alone() {
         let at = |x, y| Point { x, y, spread: None };
         let plot = |points: Vec<Point>| {
-            let line = Line { style: 1, points, dots: true };
+            let line = Line { style: 1, points, band: vec![], dots: true };
             let svg = Plot { title: "t".into(), x_label: "x".into(), lines: vec![line] }.svg().unwrap();
             // The words of an element stand alone on their line.
             svg.lines().map(str::trim).filter(|l| l.parse::<f64>().is_ok()).map(str::to_string).collect::<Vec<_>>()
@@ -409,7 +438,7 @@ mod tests {
                 for other in [0.0, x, x + 1.0] {
                     let points = vec![Point { x: other, y: 50.0, spread: None }, Point { x, y, spread }];
                     let (title, x_label) = (String::new(), "epoch".to_string());
-                    let lines = vec![Line { style: 0, points, dots: true }];
+                    let lines = vec![Line { style: 0, points, band: vec![], dots: true }];
                     let drawn = Plot { title, x_label, lines }.svg();
                     let far = is_far;
                     assert_eq!(drawn.is_err(), [x, y, spread.unwrap_or(0.0), other].into_iter().any(far), "{x} {y}");
@@ -423,7 +452,7 @@ mod tests {
         let plot = |points| Plot {
             title: String::new(),
             x_label: String::new(),
-            lines: vec![Line { style: 0, points, dots: true }],
+            lines: vec![Line { style: 0, points, band: vec![], dots: true }],
         };
         assert!(plot(vec![]).svg().is_ok());
         assert!(plot(vec![Point { x: 0.0, y: 50.0, spread: None }]).svg().is_ok());
@@ -441,7 +470,7 @@ mod tests {
         let line = |style, points| Plot {
             title: String::new(),
             x_label: String::new(),
-            lines: vec![Line { style, points, dots: false }],
+            lines: vec![Line { style, points, band: vec![], dots: false }],
         };
         let svg = line(6, points).svg().unwrap();
         assert!(svg.matches("<polyline").count() > 12, "its dashes are drawn: {svg}");

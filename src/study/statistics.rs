@@ -17,7 +17,7 @@ mod ranking;
 mod signed_rank;
 mod special;
 
-pub use aggregate::{improvement_interval, iqm, probability_of_improvement, profile};
+pub use aggregate::{improvement_interval, iqm, probability_of_improvement, profile, profile_bands};
 pub use bayes::{Belief, DRAWS, signed_rank_belief};
 pub use bootstrap::{RESAMPLES, bca, bca_levels, between, distribution, percentile, quantile, resample};
 pub use few::{ALPHA, TooFew};

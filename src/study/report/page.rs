@@ -246,7 +246,7 @@ pub(super) fn wrong_labels(kind: &str) -> String {
 
 /// A line for each series, in its style.
 pub(super) fn lines(study: &Study, dots: bool, points: &dyn Fn(&Series) -> Vec<Point>) -> Vec<Line> {
-    let line = |(i, s): (usize, &Series)| Line { style: i, points: points(s), dots };
+    let line = |(i, s): (usize, &Series)| Line { style: i, points: points(s), band: vec![], dots };
     study.series().iter().enumerate().map(line).collect()
 }
 

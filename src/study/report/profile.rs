@@ -11,10 +11,18 @@ use crate::study::statistics;
 /// The accuracies at which runs are counted, in percent.
 const AT: std::ops::RangeInclusive<u32> = 0..=100;
 
-/// A pretraining, and the share of its runs above each accuracy: (accuracy, share), both in percent.
+/// A pretraining, and the share of its runs above each accuracy, both in percent.
 pub(super) struct ProfileLine {
     pub pretraining: String,
-    points: Vec<(f64, f64)>,
+    points: Vec<Share>,
+}
+
+/// The share of runs above an accuracy, and the ends of its interval; a dataset with a single run has none.
+#[derive(Clone, Copy)]
+struct Share {
+    accuracy: f64,
+    share: f64,
+    between: Option<[f64; 2]>,
 }
 
 /// A line for each pretraining. Only runs whose labels are noisy and still say something of the truth count; each dataset
@@ -30,8 +38,13 @@ pub(super) fn lines(study: &Study) -> Result<Vec<ProfileLine>> {
         let strata: Vec<Vec<f64>> = study.datasets.iter().map(|(d, _)| of_set(d)).filter(|s| !s.is_empty()).collect();
         if !strata.is_empty() {
             let at: Vec<f64> = AT.map(f64::from).collect();
-            let shares = statistics::profile(&strata, &at).into_iter().map(|s| s * 100.0);
-            all.push(ProfileLine { pretraining: name, points: at.iter().copied().zip(shares).collect() });
+            let bands = statistics::profile_bands(&strata, &at, 0).ok();
+            let share = |(i, share): (usize, f64)| {
+                let between = bands.as_ref().map(|of| [of[i].low * 100.0, of[i].high * 100.0]);
+                Share { accuracy: at[i], share: share * 100.0, between }
+            };
+            let points = statistics::profile(&strata, &at).into_iter().enumerate().map(share).collect();
+            all.push(ProfileLine { pretraining: name, points });
         }
     }
     Ok(all)
@@ -46,10 +59,14 @@ pub(super) fn profile(lines: &[ProfileLine]) -> Result<String> {
         format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(&line.pretraining)))
     };
     let legend: String = lines.iter().enumerate().map(entry).collect();
+    let bands = match lines.iter().any(|l| l.points.iter().any(|p| p.between.is_some())) {
+        true => "A band holds, at each accuracy alone, 95 % of what drawing the runs of each dataset again gives.",
+        false => "There are no bands: a dataset has a single run.",
+    };
     Ok(format!(
         "<h2>Performance profile</h2>\n<p class=\"soft\">The share of runs under noise whose test accuracy is above a value. Every \
          dataset weighs the same, and only noise counts whose labels still say something of the truth. A line that lies above another \
-         everywhere is better whatever accuracy one asks for.</p>\n<ul class=\"legend\">\n{legend}</ul>\n<div class=\"plots\">\n\
+         everywhere is better whatever accuracy one asks for. {bands}</p>\n<ul class=\"legend\">\n{legend}</ul>\n<div class=\"plots\">\n\
          <figure class=\"card\"><h3>Runs above an accuracy</h3>\n{}</figure>\n</div>\n",
         svg(lines)?
     ))
@@ -59,8 +76,9 @@ pub(super) fn profile(lines: &[ProfileLine]) -> Result<String> {
 pub(super) fn svg(lines: &[ProfileLine]) -> Result<String> {
     let line = |(i, line): (usize, &ProfileLine)| {
         let shown = shown(&line.points, lines);
-        let points = shown.iter().map(|&(x, y)| Point { x, y, spread: None }).collect();
-        Line { style: i, points, dots: false }
+        let points = shown.iter().map(|p| Point { x: p.accuracy, y: p.share, spread: None }).collect();
+        let band = shown.iter().filter_map(|p| p.between).collect();
+        Line { style: i, points, band, dots: false }
     };
     let lines = lines.iter().enumerate().map(line).collect();
     let title = "Share of runs above a test accuracy, by pretraining".to_string();
@@ -68,8 +86,8 @@ pub(super) fn svg(lines: &[ProfileLine]) -> Result<String> {
 }
 
 /// The points where some line is neither at 0 nor at 100, and one more at each side.
-fn shown(points: &[(f64, f64)], all: &[ProfileLine]) -> Vec<(f64, f64)> {
-    let moves = |i: usize| all.iter().any(|l| l.points.get(i).is_some_and(|p| p.1 > 0.0 && p.1 < 100.0));
+fn shown(points: &[Share], all: &[ProfileLine]) -> Vec<Share> {
+    let moves = |i: usize| all.iter().any(|l| l.points.get(i).is_some_and(|p| p.share > 0.0 && p.share < 100.0));
     let first = (0..points.len()).find(|&i| moves(i)).unwrap_or(0).saturating_sub(1);
     let last = (0..points.len()).rev().find(|&i| moves(i)).map_or(points.len(), |i| (i + 2).min(points.len()));
     points[first..last].to_vec()

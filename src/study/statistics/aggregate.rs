@@ -63,6 +63,40 @@ pub fn profile(strata: &[Vec<f64>], at: &[f64]) -> Vec<f64> {
     at.iter().map(|&tau| above(tau)).collect()
 }
 
+/// How many resamples a band has: rliable's default of a profile.
+const BAND_RESAMPLES: usize = 2000;
+
+/// The bootstrap interval of [`profile`] at each τ of `at` alone, which rise.
+pub fn profile_bands(strata: &[Vec<f64>], at: &[f64], seed: u64) -> Result<Vec<Interval>, TooFew> {
+    let fewest = strata.iter().map(Vec::len).min().unwrap_or(0);
+    enough("the band of a performance profile", fewest, 2, "repeats")?;
+    // A resample is counted by how many τ lie below each score, so that its time does not grow with τ.
+    let below: Vec<Vec<usize>> =
+        strata.iter().map(|s| s.iter().map(|v| at.partition_point(|tau| tau < v)).collect()).collect();
+    let sizes: Vec<usize> = strata.iter().map(Vec::len).collect();
+    let one = |i: usize| {
+        let mut ends = vec![0.0; at.len() + 1];
+        for (drawn, below) in resample(&sizes, seed, i).into_iter().zip(&below) {
+            let weight = 1.0 / (drawn.len() * strata.len()) as f64;
+            drawn.into_iter().for_each(|j| ends[below[j]] += weight);
+        }
+        // A score that lies above k values of τ counts at the first k of them.
+        let mut above = 0.0;
+        (0..at.len()).rev().for_each(|k| {
+            above += ends[k + 1];
+            ends[k + 1] = above;
+        });
+        ends.split_off(1)
+    };
+    let all: Vec<Vec<f64>> = (0..BAND_RESAMPLES).map(one).collect();
+    let of = |k: usize| {
+        let mut shares: Vec<f64> = all.iter().map(|shares| shares[k]).collect();
+        shares.sort_by(f64::total_cmp);
+        between(&shares)
+    };
+    Ok((0..at.len()).map(of).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +122,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_band_holds_the_quantiles_of_the_binomial_that_counts_what_is_drawn() {
+        // Of 20 runs k lie above τ: a resample's count is binomial(20, k / 20). Quantiles at 2.5 and 97.5 %: scipy.stats.binom.ppf.
+        let runs: Vec<f64> = (0..20).map(f64::from).collect();
+        let at = [-1.0, 3.5, 9.5, 15.5, 19.0];
+        let bands = profile_bands(&[runs.clone()], &at, 0).unwrap();
+        for (band, [low, high]) in bands.iter().zip([[20.0, 20.0], [12.0, 19.0], [6.0, 14.0], [1.0, 8.0], [0.0, 0.0]]) {
+            near(band.low * 20.0, low, 1e-9, "low");
+            near(band.high * 20.0, high, 1e-9, "high");
+        }
+        // Two datasets weigh the same, however many runs each has.
+        let two = profile_bands(&[runs, vec![5.0; 3]], &[4.5], 0).unwrap();
+        assert!(two[0].low > 0.5 && two[0].high < 1.0, "{two:?}");
+        assert_eq!(profile_bands(&[vec![1.0, 2.0], vec![1.0]], &at, 0).unwrap_err().need, 2);
     }
 
     #[test]
