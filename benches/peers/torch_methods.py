@@ -5,7 +5,8 @@
 
 The network is torchvision's ResNet-18 with the 3x3 stem, the heads and losses are those that configs/ssl/METHOD.toml
 describes, the optimizer is Adam. Images are random numbers that are on the device before the clock starts: nothing is loaded
-and nothing is augmented. MAE's ViT-Ti and its decoder are of torch.nn's encoder layers; BigBiGAN is not here.
+and nothing is augmented. MAE's ViT-Ti and its decoder are of torch.nn's encoder layers.
+BigBiGAN's step is two turns of the discriminators and one of encoder and generator.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 import lab
 from torch_device import Device
@@ -216,7 +218,107 @@ def mae(a, images):
     return [net], lambda: net(images()[0])
 
 
-METHODS = [rotation, jigsaw, jigmag, simclr, moco, barlow_twins, vae, byol, simsiam, vicreg, mae]
+class Residual(nn.Module):
+    def __init__(self, d, k, normed):
+        super().__init__()
+        self.shortcut, self.one, self.two = (normed(nn.Linear(i, k)) for i in (d, d, k))
+
+    def forward(self, x):
+        y = F.dropout(self.two(F.leaky_relu(F.dropout(self.one(x), 0.2), 0.2)), 0.2)
+        return F.leaky_relu(y, 0.2) + F.leaky_relu(self.shortcut(x), 0.2)
+
+
+class Up(nn.Module):
+    """A block of the generator, whose norms are conditioned on a part of the code."""
+
+    def __init__(self, c, k, d):
+        super().__init__()
+        conv = lambda i, size: spectral_norm(nn.Conv2d(i, k, size, padding=size // 2, bias=False))
+        self.shortcut, self.conv1, self.conv2 = conv(c, 1), conv(c, 3), conv(k, 3)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(i, affine=False) for i in (c, k))
+        scales = [spectral_norm(nn.Linear(d, i, bias=False)) for i in (c, c, k, k)]
+        self.scales = nn.ModuleList(scales)
+
+    def normed(self, x, part, i):
+        gain, bias = (scale(part)[:, :, None, None] for scale in self.scales[2 * i : 2 * i + 2])
+        return F.relu(self.norms[i](x) * (1 + gain) + bias)
+
+    def forward(self, x, part):
+        y = self.conv1(F.interpolate(self.normed(x, part, 0), scale_factor=2))
+        return self.conv2(self.normed(y, part, 1)) + self.shortcut(F.interpolate(x, scale_factor=2))
+
+
+class Generator(nn.Module):
+    def __init__(self, a):
+        super().__init__()
+        self.linear, self.side = spectral_norm(nn.Linear(25, 256 * (a.size // 8) ** 2)), a.size // 8
+        self.blocks = nn.ModuleList(Up(c, k, 25) for c, k in [(256, 256), (256, 128), (128, 64)])
+        self.last = nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(), spectral_norm(nn.Conv2d(64, a.channels, 3, padding=1, bias=False)))
+
+    def forward(self, z):
+        first, *parts = z.split(25, 1)
+        x = self.linear(first).view(-1, 256, self.side, self.side)
+        for block, part in zip(self.blocks, parts):
+            x = block(x, part)
+        return self.last(x)
+
+
+class Down(nn.Module):
+    """A block of the discriminator of images."""
+
+    def __init__(self, c, k, first=False, last=False):
+        super().__init__()
+        conv = lambda i, size: spectral_norm(nn.Conv2d(i, k, size, padding=size // 2, bias=False))
+        self.conv1, self.conv2, self.first = conv(c, 3), conv(k, 3), first
+        self.shortcut = None if last else conv(c, 1)
+
+    def forward(self, x):
+        y = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        return x + y if self.shortcut is None else F.avg_pool2d(y, 3, 2, 1) + F.avg_pool2d(self.shortcut(x), 3, 2, 1)
+
+
+class Discriminators(nn.Module):
+    def __init__(self, a):
+        super().__init__()
+        sides = [a.channels, 64, 128, 256]
+        downs = [Down(c, k, first=i == 0) for i, (c, k) in enumerate(zip(sides, sides[1:]))]
+        self.image = nn.Sequential(*downs, Down(256, 256, last=True), nn.ReLU())
+        code = lambda *dims: nn.Sequential(*[Residual(d, k, spectral_norm) for d, k in zip(dims, dims[1:])])
+        self.code, self.pair = code(100, 64, 64, 64), code(256 + 64, 64, 64, 64)
+        self.scores = nn.ModuleList(spectral_norm(nn.Linear(d, 1)) for d in (256, 64, 64))
+
+    def forward(self, x, z):
+        seen, read = self.image(x).sum((2, 3)), self.code(z)
+        return [score(t) for score, t in zip(self.scores, (seen, read, self.pair(torch.cat([seen, read], 1))))]
+
+
+def bigbigan(a, images):
+    plain = lambda layer: layer
+    net = Network(nn.Sequential(Residual(512, 256, plain), Residual(256, 256, plain), nn.Linear(256, 200)), a.channels)
+    generator, discriminators = Generator(a).to(a.on).train(), Discriminators(a).to(a.on).train()
+    theirs = torch.optim.Adam(discriminators.parameters(), 2e-4, (0.5, 0.999), fused=True)
+
+    def scores():
+        x = images()[0]
+        mean, deviation = net(x).chunk(2, 1)
+        code = mean + F.softplus(deviation) * torch.randn_like(mean)
+        z = torch.randn(a.batch, 100, device=a.on)
+        return torch.cat([x, generator(z)]), torch.cat([code, z])
+
+    def loss():
+        for _ in range(2):
+            theirs.zero_grad(set_to_none=True)
+            pairs = [pair.detach() for pair in scores()]
+            halves = [score.split(a.batch) for score in discriminators(*pairs)]
+            sum(F.relu(1 - real).mean() + F.relu(1 + fake).mean() for real, fake in halves).backward()
+            theirs.step()
+        halves = [score.split(a.batch) for score in discriminators(*scores())]
+        return sum(real.mean() - fake.mean() for real, fake in halves)
+
+    return [net, generator], loss
+
+
+METHODS = [rotation, jigsaw, jigmag, simclr, moco, barlow_twins, vae, bigbigan, byol, simsiam, vicreg, mae]
 
 
 def measured(method, a, device):
