@@ -256,7 +256,7 @@ fn every_option_is_one() {
     }
     known.insert("--help".into());
     // The benches' peers are programs of their own, with their own options.
-    let peers: String = ["torch_bench.py", "torch_step.py", "torch_device.py", "torch_load.py", "torch_embed.py"]
+    let peers: String = ["torch_bench.py", "torch_step.py", "torch_device.py", "torch_load.py"]
         .map(|f| read(format!("benches/peers/{f}")))
         .concat();
     let mut bad = Vec::new();
