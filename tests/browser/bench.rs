@@ -103,6 +103,12 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     }
     // A slow machine may need a kernel of several ms only once.
     assert!(own.rows.iter().any(|row| row.repeats > 1), "{:?}", own.rows);
+    // On a phone no figure lies over its neighbour.
+    browser.picture(390, false);
+    let wide =
+        "[...document.querySelectorAll('tbody td, tbody th')].filter((cell) => cell.scrollWidth > cell.clientWidth)
+        .map((cell) => cell.textContent)";
+    assert_eq!(browser.evaluate(wide), json!([]));
     assert_eq!((browser.requests(), browser.faults()), (Vec::new(), Vec::new()), "nothing leaves the page");
     drop(browser);
     // The program reads it as one of its own.
