@@ -3,7 +3,8 @@
 //!
 //! A value differs between invocations when it comes from an invocation's own number. `let`, `var`, assignments and
 //! arguments pass this on. So does an assignment that only some invocations reach. WGSL takes a private variable, workgroup
-//! memory and a buffer that the kernel writes for something that differs, whatever is in it, and so do browsers. Control flow diverges at an
+//! memory and a buffer that the kernel writes for something that differs, whatever is in it, and so do browsers; what
+//! `workgroupUniformLoad` reads is the same for all, and its place must be, too. Control flow diverges at an
 //! `if`, a loop or a `switch` on a value that differs. After a `return` there, the rest of the function is divergent;
 //! after a `break` or `continue`, the rest of its loop. A call of a function that holds a barrier counts as a barrier.
 
@@ -13,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Built-in values that differ between the invocations of a workgroup.
 const OWN: [&str; 5] =
     ["local_invocation_index", "local_invocation_id", "global_invocation_id", "subgroup_invocation_id", "subgroup_id"];
-const BARRIERS: [&str; 5] =
-    ["workgroupBarrier", "storageBarrier", "textureBarrier", "subgroupBarrier", "workgroupUniformLoad"];
+/// Reads workgroup memory for all invocations together, after a barrier.
+const UNIFORM_LOAD: &str = "workgroupUniformLoad";
+const BARRIERS: [&str; 5] = ["workgroupBarrier", "storageBarrier", "textureBarrier", "subgroupBarrier", UNIFORM_LOAD];
 const ASSIGNMENTS: [&str; 11] = ["=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "++", "--"];
 /// Operators of two characters, which stay one token.
 const PAIRS: [&str; 10] = ["==", "<=", ">=", "!=", "&&", "||", "->", "<<", "++", "--"];
@@ -138,6 +140,17 @@ fn bracketed<'t>(tokens: Tokens<'t>, open: &str, close: &str) -> Tokens<'t> {
     &[]
 }
 
+/// The indices of tokens that are no part of what a [`UNIFORM_LOAD`] is given.
+fn apart(tokens: Tokens<'_>) -> impl Iterator<Item = usize> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let i = next;
+        let load = *tokens.get(i)? == UNIFORM_LOAD;
+        next += if load { 1 + bracketed(&tokens[i + 1..], "(", ")").len() } else { 1 };
+        Some(i)
+    })
+}
+
 impl<'t> Module<'t> {
     fn new(tokens: Tokens<'t>) -> Self {
         let (mut functions, mut spaces, mut shared, mut i) = (Vec::new(), BTreeMap::new(), Vec::new(), 0);
@@ -190,7 +203,7 @@ impl<'t> Flow<'t> {
 
     /// Whether an expression of a function differs between invocations.
     fn differs(&self, f: usize, tokens: Tokens<'t>) -> bool {
-        (0..tokens.len()).any(|i| {
+        apart(tokens).any(|i| {
             let is_member = i > 0 && tokens[i - 1] == ".";
             let call = self.module.called(tokens, i);
             !is_member && (self.has(f, tokens[i]) || call.is_some_and(|g| self.reads_differing(g)))
@@ -202,7 +215,7 @@ impl<'t> Flow<'t> {
         let body = self.module.functions[f].body;
         let is_member = |i: usize| i > 0 && body[i - 1] == ".";
         let named = |i: usize| !is_member(i) && self.differing.contains(&(None, body[i]));
-        (0..body.len()).any(|i| named(i) || self.module.called(body, i).is_some_and(|g| self.reads_differing(g)))
+        apart(body).any(|i| named(i) || self.module.called(body, i).is_some_and(|g| self.reads_differing(g)))
     }
 
     /// Marks the parameters of called functions whose arguments differ.
@@ -258,6 +271,16 @@ impl<'t> Flow<'t> {
         Block { divergent: inherited || own, is_loop, waits: false, left: false }
     }
 
+    /// Whether a [`UNIFORM_LOAD`] is given a place that differs. The memory itself is read for all together, so that only
+    /// what says where in it may differ.
+    fn loads_differing(&self, f: usize, tokens: Tokens<'t>) -> bool {
+        (0..tokens.len()).filter(|i| tokens[*i] == UNIFORM_LOAD).any(|i| {
+            let place = bracketed(&tokens[i + 1..], "(", ")");
+            let index = place.iter().position(|t| *t == "[").unwrap_or(place.len());
+            self.differs(f, &place[index..])
+        })
+    }
+
     fn report(&mut self, f: usize, what: &str) {
         self.found.get_or_insert_with(|| format!("{}: {what}", self.module.functions[f].name));
     }
@@ -269,7 +292,7 @@ impl<'t> Flow<'t> {
             self.pass(f, part);
             if self.module.waits(part) {
                 blocks.iter_mut().for_each(|b| b.waits = true);
-                if divergent {
+                if divergent || self.loads_differing(f, part) {
                     self.report(f, &part.join(" "));
                 }
             }
@@ -309,7 +332,15 @@ const BODIES: &[(&str, bool)] = &[
     ("for (var i = lane; i < n; i++) { if (t[i] > 1.0) { break; } } workgroupBarrier();", false),
     ("part(wid.x); meet(lane);", false),
     ("var lane_sum = 0.0; lane_sum += t[lane]; meet(wid.x); t[lane] = lane_sum;", false),
+    ("if (workgroupUniformLoad(&t[wid.x]) > 0.5) { workgroupBarrier(); }", false),
+    ("let all = workgroupUniformLoad(&t[0]); if (all > 0.5) { return; } workgroupBarrier();", false),
+    ("for (var i = 0.0; i < agreed(); i += 1.0) { workgroupBarrier(); }", false),
     ("if (lane < 3u) { workgroupBarrier(); }", true),
+    ("if (lane < 3u) { t[0] = workgroupUniformLoad(&t[1]); }", true),
+    ("if (workgroupUniformLoad(&t[0]) > t[1]) { workgroupBarrier(); }", true),
+    ("let mixed = workgroupUniformLoad(&t[0]) + f32(lane); if (mixed > 0.5) { workgroupBarrier(); }", true),
+    ("let other = workgroupUniformLoad(&t[lane]);", true),
+    ("if (lane < 3u) { mine = u32(agreed()); }", true),
     ("if (lane < 3u) { t[0] = 1.0; } else { workgroupBarrier(); }", true),
     ("if (lane == 0u) { return; } workgroupBarrier();", true),
     ("let row = lane / 8u; let last = row == 7u; if (last) { workgroupBarrier(); }", true),
@@ -338,6 +369,7 @@ pub fn bodies() -> Result<(), String> {
              fn through(i: u32) {{ meet(i); }}
              fn part(i: u32) {{ if (i < 4u) {{ workgroupBarrier(); }} }}
              fn own() -> u32 {{ return mine; }}
+             fn agreed() -> f32 {{ return workgroupUniformLoad(&t[0]); }}
              fn through_own() -> u32 {{ return own() + 1u; }}
              @compute @workgroup_size(64)
              fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{ {body} }}"

@@ -76,8 +76,9 @@
 //! training loop with a checkpoint, two players and an op of one's own; [`lab::check`] compares an op with f64,
 //! [`lab::bench`] times it.
 //!
-//! A page of [`lab::export`] runs recordings in a browser: `lab/export/web/replay.js` reads their JSON. A bench travels with its
-//! inputs' seed, not with its inputs, so `web/values.js` draws and checks as `base/rng.rs` and `lab/export/bench/expected.rs` do, and
+//! A page of [`lab::export`] runs recordings in a browser: `lab/export/web/replay.js` reads their JSON, to which `lab/export/browser.rs`
+//! adds what browsers ask for. A bench travels with its inputs' seed, not with its inputs, so `web/values.js` draws and checks as
+//! `base/rng.rs` (there `web/rng.js`, which also orders the images of a training) and `lab/export/bench/expected.rs` do, and
 //! `web/measure.js` samples by the rule of `lab/sampling_rule.rs`, whose numbers the page is given.
 //!
 //! # A kernel

@@ -176,7 +176,8 @@ fn wrong(line: &[String], sentence: bool) -> Result<(), String> {
             }
             if let Some(name) = behind("--test") {
                 let listed = read("Cargo.toml").contains(&format!("[[test]]\nname = \"{name}\"\n"));
-                listed.then_some(()).ok_or(()).or_else(|()| there(&format!("tests/{name}.rs")))?;
+                let file = || there(&format!("tests/{name}.rs")).or_else(|_| there(&format!("tests/{name}/main.rs")));
+                listed.then_some(()).ok_or(()).or_else(|()| file())?;
             }
             behind("--manifest-path").map_or(Ok(()), |path| there(path))
         }

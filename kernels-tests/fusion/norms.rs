@@ -90,8 +90,8 @@ fn norms_needed() -> Result<(), String> {
     ensure(circular == ["batch_norm", "broadcast", "add", "relu"], format!("{circular:?}"))
 }
 
-/// Two norms with relu, the second with a residual that the first norm's gradient comes through twice, running
-/// statistics and all gradients.
+/// Two norms with relu, the second with a residual that the first norm's gradient comes through twice, what is made of
+/// their means, and all gradients.
 fn norms(x: &[usize], splits: usize) -> BaseResult<(Tape, Vec<(String, Var)>)> {
     let mut t = Tape::new();
     let ty = Type::f32(wgslab::base::Shape::new(x));

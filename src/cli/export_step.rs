@@ -17,8 +17,8 @@ const BROWSER: &str = include_str!("../../configs/browser.toml");
 
 /// Write a page that trains a network in a browser
 ///
-/// Records the step of a pretraining for WebGPU's default limits and writes DIR/index.html: one file with
-/// kernels, first weights and images in it, which a current browser opens from disk or from any server. It
+/// Records the step of a pretraining for any GPU and writes DIR/index.html: one file with kernels,
+/// first weights and images in it, which a current browser opens from disk or from any server. It
 /// trains on the visitor's GPU, with the batches and views of `wgslab pretrain`, shows the losses, what
 /// the network sees and the accuracy of nearest neighbours before and after, and gives the weights as
 /// safetensors. No request leaves it. Trains nothing here.

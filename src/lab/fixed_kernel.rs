@@ -1,12 +1,13 @@
 //! The lab's own kernels, which are no ops and not in `shaders/`. The reference is timed among the rows. The flush
 //! empties the caches before a cold sample. Both do a fixed amount of work.
 
-use super::{Cache, Row, Timer};
+use super::{Row, Timer};
 use crate::base::{Result, files};
 #[cfg(feature = "study")]
 use crate::device::Tree;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece};
+use crate::tape::Cost;
 #[cfg(feature = "study")]
 use crate::tape::recording::{self, Call, Memory, Recording, Role};
 use std::path::Path;
@@ -82,25 +83,10 @@ pub(super) fn reference_recording(tree: &Tree) -> Result<Recording> {
 /// The row of the reference kernel.
 pub(super) fn reference_row(timer: Timer, repeats: u32) -> Row {
     let invocations = u64::from(GROUPS) * 64;
-    Row {
-        op: "reference".into(),
-        entry: "lab.reference".into(),
-        direction: "forward".into(),
-        case: "multiply-adds and memory".into(),
-        shape: format!("values [{invocations}, 4] f32"),
-        variant: "fixed".into(),
-        flops: invocations * 4 * 2 * CHAIN,
-        bytes: invocations * 16 * 2,
-        cache: Cache::Hot,
-        timer,
-        repeats,
-        samples_ms: Vec::new(),
-        wall_ms: Vec::new(),
-        reference_ms: Vec::new(),
-        turns: Vec::new(),
-        noisy: false,
-        roof_share: None,
-    }
+    let cost = Cost { flops: invocations * 4 * 2 * CHAIN, bytes: invocations * 16 * 2 };
+    let about = ["multiply-adds and memory", &format!("values [{invocations}, 4] f32")];
+    let row = Row::unmeasured("lab.reference", "fixed", about, cost);
+    Row { op: "reference".into(), direction: "forward".into(), timer, repeats, ..row }
 }
 
 /// Bytes of the processor's last cache, if Linux says.

@@ -12,6 +12,7 @@ use super::compare::Comparison;
 use super::sampling_rule::MOST_TURNS;
 use super::{Environment, Spread, Timer};
 use crate::base::{Error, Result, files};
+use crate::tape::Cost;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -98,6 +99,37 @@ pub struct Row {
     pub noisy: bool,
     /// The share of what the roofline allows (by flops or bytes, whichever is the limit), if a roof was measured.
     pub roof_share: Option<f64>,
+}
+
+/// Forward, or which gradient.
+pub(super) fn direction(entry: &str) -> &str {
+    entry.split_once('.').map_or("forward", |e| e.1)
+}
+
+impl Row {
+    /// A row that has no samples: hot caches, the host's clock, one run a sample. Op and direction are what `entry`
+    /// says. `cost` is of the node's formula.
+    pub(super) fn unmeasured(entry: &str, variant: &str, [case, shape]: [&str; 2], cost: Cost) -> Row {
+        Row {
+            op: entry.split('.').next().unwrap_or_default().into(),
+            entry: entry.into(),
+            direction: direction(entry).into(),
+            case: case.into(),
+            shape: shape.into(),
+            variant: variant.into(),
+            flops: cost.flops,
+            bytes: cost.bytes,
+            cache: Cache::Hot,
+            timer: Timer::Wall,
+            repeats: 1,
+            samples_ms: Vec::new(),
+            wall_ms: Vec::new(),
+            reference_ms: Vec::new(),
+            turns: Vec::new(),
+            noisy: false,
+            roof_share: None,
+        }
+    }
 }
 
 /// What lies in the caches when a sample begins.

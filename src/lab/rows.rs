@@ -2,6 +2,7 @@
 //! bench and the page that measures in a browser choose them in the same way.
 
 use super::bench::Asked;
+use super::report::direction;
 use super::sets::{BenchCase, FIRST, Set};
 use super::{Row, Skipped};
 use crate::base::{Error, Result, nearest};
@@ -167,28 +168,6 @@ impl<'a> Selection<'a> {
 
 /// A row of a case before it has samples. `cost` is of the node's formula.
 pub(super) fn row(subject: &BenchCase, entry: &str, variant: &str, cost: Cost, asked: &Asked) -> Row {
-    Row {
-        op: subject.op.clone(),
-        direction: direction(entry).to_string(),
-        entry: entry.to_string(),
-        case: subject.name.clone(),
-        shape: subject.shape.clone(),
-        variant: variant.to_string(),
-        flops: cost.flops,
-        bytes: cost.bytes,
-        cache: asked.cache,
-        timer: super::Timer::Wall,
-        repeats: 1,
-        samples_ms: Vec::new(),
-        wall_ms: Vec::new(),
-        reference_ms: Vec::new(),
-        turns: Vec::new(),
-        noisy: false,
-        roof_share: None,
-    }
-}
-
-/// Forward, or which gradient.
-fn direction(entry: &str) -> &str {
-    entry.split_once('.').map_or("forward", |e| e.1)
+    let row = Row::unmeasured(entry, variant, [&subject.name, &subject.shape], cost);
+    Row { op: subject.op.clone(), cache: asked.cache, ..row }
 }

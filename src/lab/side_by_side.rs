@@ -219,31 +219,14 @@ fn digits(v: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Timer;
     use super::super::environment::tests::made_up;
     use super::super::report::{Cache, SCHEMA};
     use super::*;
+    use crate::tape::Cost;
 
     fn row(entry: &str, case: &str, variant: &str, ms: f64) -> Row {
-        Row {
-            op: entry.split('.').next().unwrap_or_default().into(),
-            entry: entry.into(),
-            direction: "forward".into(),
-            case: case.into(),
-            shape: "x [1] f32".into(),
-            variant: variant.into(),
-            flops: 1,
-            bytes: 8,
-            cache: Cache::Hot,
-            timer: Timer::Wall,
-            repeats: 1,
-            samples_ms: vec![ms * 0.9, ms, ms * 1.1],
-            wall_ms: Vec::new(),
-            reference_ms: Vec::new(),
-            turns: Vec::new(),
-            noisy: false,
-            roof_share: None,
-        }
+        let row = Row::unmeasured(entry, variant, [case, "x [1] f32"], Cost { flops: 1, bytes: 8 });
+        Row { samples_ms: vec![ms * 0.9, ms, ms * 1.1], ..row }
     }
 
     fn report(rows: Vec<Row>) -> Report {

@@ -10,7 +10,8 @@ use crate::base::shape::MAX_RANK;
 use crate::base::{DType, Error, Result, Shape, files, seal};
 use crate::device::Gpu;
 use crate::tape::{State, Type};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -201,8 +202,21 @@ pub fn read_metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
+/// The tensors of a backbone's file: of each its name there and the name of its state; none of a batch norm's
+/// `num_batches_tracked`, which torchvision's `load_state_dict` needs.
+fn of_backbone<'a>(names: impl Iterator<Item = &'a str>, prefix: &str) -> Vec<(String, Option<&'a str>)> {
+    let mut tensors = Vec::new();
+    for (name, short) in names.filter_map(|name| Some((name, name.strip_prefix(prefix)?))) {
+        tensors.push((short.to_string(), Some(name)));
+        if let Some(norm) = short.strip_suffix("running_var") {
+            tensors.push((format!("{norm}num_batches_tracked"), None));
+        }
+    }
+    tensors
+}
+
 /// Writes the tensors of `state` whose names begin with `prefix`, without the prefix, so that PyTorch can load them.
-/// Each batch norm also gets `num_batches_tracked` = `batches`, which torchvision's `load_state_dict` needs.
+/// Each batch norm also gets `num_batches_tracked` = `batches`.
 pub fn save_backbone(
     path: &Path,
     gpu: &Gpu,
@@ -212,15 +226,42 @@ pub fn save_backbone(
     metadata: Map<String, Value>,
 ) -> Result<()> {
     let mut tensors: Vec<Named> = Vec::new();
-    for name in state.names().filter(|n| n.starts_with(prefix)) {
-        let (short, Some(ty)) = (&name[prefix.len()..], state.ty(name)) else { continue };
-        tensors.push((short.to_string(), kind(ty), dims(ty.shape), state.read(gpu, name)?));
-        if let Some(norm) = short.strip_suffix("running_var") {
-            let name = format!("{norm}num_batches_tracked");
-            tensors.push((name, Dtype::I64, Vec::new(), batches.to_le_bytes().to_vec()));
+    for (short, name) in of_backbone(state.names(), prefix) {
+        match name.map(|name| (name, state.ty(name))) {
+            Some((name, Some(ty))) => tensors.push((short, kind(ty), dims(ty.shape), state.read(gpu, name)?)),
+            Some((_, None)) => {}
+            None => tensors.push((short, Dtype::I64, Vec::new(), batches.to_le_bytes().to_vec())),
         }
     }
     write(path, &tensors, metadata)
+}
+
+/// The head of the file of a backbone whose values are not known yet, so without checksums: all bytes before the
+/// values. With it the names of the states whose values follow, in order; in the place of none follows the number of
+/// batches as an i64.
+pub fn backbone_head(
+    states: &[(String, Type)],
+    prefix: &str,
+    metadata: &Map<String, Value>,
+) -> Result<(Vec<u8>, Vec<Option<String>>)> {
+    let types: HashMap<&str, Type> = states.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
+    let mut tensors = of_backbone(states.iter().map(|s| s.0.as_str()), prefix);
+    tensors.sort_by_key(|(_, name)| name.is_some()); // numbers of 8 bytes come first, so that all values are aligned
+    let (mut infos, mut at) = (Vec::new(), 0);
+    for (short, name) in &tensors {
+        let ty = name.map(|name| types[name]);
+        let (dtype, shape) = ty.map_or((Dtype::I64, Vec::new()), |ty| (kind(ty), dims(ty.shape)));
+        let end = at + ty.map_or(8, |ty| ty.bytes() as usize);
+        infos.push((short.clone(), TensorInfo { dtype, shape, data_offsets: (at, end) }));
+        at = end;
+    }
+    let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write the head of a backbone's file: {e}"));
+    let metadata = HashMap::from([(META.to_string(), Value::Object(metadata.clone()).to_string())]);
+    let head = Metadata::new(Some(metadata), infos).map_err(|e| failed(&e))?;
+    let mut text = serde_json::to_vec(&head).map_err(|e| failed(&e))?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let bytes = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+    Ok((bytes, tensors.into_iter().map(|(_, name)| name.map(str::to_string)).collect()))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub use merge::{Merged, merge};
 pub use names::KERNELS;
 pub use outlay::{Outlay, Work};
 pub use plans::tune;
-pub use portable::{Held, Portable};
+pub use portable::{BackboneFile, Held, Portable};
 pub use provenance::begun_with;
 pub use report::{check_report, missing_in_words, report};
 pub use results::{CellResult, EpochRecord, LabelRow, Phase, Picture, PretrainResult, StepRecord};

@@ -1,5 +1,5 @@
-//! A pretraining as data that runs without this program: its recordings for WebGPU's default limits, the first values of
-//! its tensors, its images, and the numbers of each step. A page of `wgslab export step` goes through it in a browser.
+//! A pretraining as data that runs without this program: its recordings for any browser, the first values of its
+//! tensors, its images, and the numbers of each step. A page of `wgslab export step` goes through it.
 
 use super::config::Pretrained;
 use super::dataset::Loaded;
@@ -15,16 +15,25 @@ use crate::data::augment::{Augmentation, StoreViews};
 use crate::data::store::ImageStore;
 use crate::device::Caps;
 use crate::kernels::fuse;
-use crate::nn::{GlobalPool, Mode, Params, Progress, Recipe, Recorder, Views, backbone};
+use crate::nn::{GlobalPool, Mode, Params, Progress, Recipe, Recorder, Views, backbone, checkpoint};
 use crate::ssl;
 use crate::tape::{Options, Recording, Schedule, State, Tape, Type, Var};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(test)]
+mod tests;
+
 /// The most bytes of images and weights. A page holds them as text, and browsers bound the length of a text. Chromium 148
 /// opened a page with 200,052,736 of them, in 246 MB of text.
 const MOST_BYTES: usize = 190 << 20;
+
+/// The most bytes of a binding that adapters offer to browsers beyond WebGPU's default of 128 MiB.
+const LARGEST_BINDING: u64 = (1 << 31) - 4;
+
+/// The lanes that subgroups of a software adapter must have to run its recording: those that Mesa's have.
+const LANES: u32 = 8;
 
 /// How many images the recording of views shows.
 const SHOWN: usize = 6;
@@ -63,8 +72,12 @@ pub struct Portable {
     pub columns: Vec<String>,
     /// The scalars of each step, by name, besides the epoch and the row. A number that never changes is there once.
     pub scalars: BTreeMap<String, Vec<f64>>,
-    /// The step of training.
+    /// The step of training, for any adapter.
     pub step: Recording,
+    /// The same step, as the program runs it on a software adapter whose subgroups have exactly [`Portable::lanes`].
+    pub step_in_software: Recording,
+    /// The lanes of a subgroup that [`Portable::step_in_software`] counts on.
+    pub lanes: u32,
     /// The views of some images: the outputs `view0`, `view1`, … and the images as they are, `image`.
     pub views: Recording,
     /// The features of images, of those for training and those for testing alike.
@@ -83,11 +96,9 @@ pub struct Portable {
     pub neighbours: usize,
     /// The tensors that are not zero at first, and where their bytes lie in [`Portable::bytes`].
     pub tensors: Vec<Held>,
-    /// How the names of the backbone's tensors begin, which its file leaves out.
-    pub prefix: &'static str,
-    /// What the file of the backbone says of itself, as JSON.
-    pub metadata: String,
-    /// Values of tensors.
+    /// The head of the file of the backbone, and what follows it there.
+    pub file: BackboneFile,
+    /// Values of tensors, and the head of the file.
     #[serde(skip)]
     pub bytes: Vec<u8>,
 }
@@ -103,9 +114,21 @@ pub struct Held {
     pub bytes: usize,
 }
 
+/// A file of safetensors whose values come from a device.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackboneFile {
+    /// Where its head begins in [`Portable::bytes`].
+    pub at: usize,
+    /// How many bytes the head takes.
+    pub bytes: usize,
+    /// The names of the states whose values follow, one after another. In the place of none, the number of steps
+    /// follows, as an i64.
+    pub values: Vec<Option<String>>,
+}
+
 impl Job<'_> {
     /// The pretraining on the images of `spec` as data. It trains nothing. It is an error if the method takes more than a
-    /// recording, images and scalars, or if the step passes the default limits of WebGPU.
+    /// recording, images and scalars. A step past the default limits of WebGPU is told as a note.
     pub fn portable(&self, spec: &str, method: &str, seed: u64) -> Result<Portable> {
         let idea = ssl::method(method)?.about;
         self.expect_replayable(method)?;
@@ -122,20 +145,32 @@ impl Job<'_> {
         }
         let turn = one_recording(&method, pretrain::record(self, &set.train, &method, seed, batch)?)?;
         let (tape, eyes) = (&turn.tapes[0].0, self.eyes(&set)?);
-        let step = self.portable_recording(tape)?;
+        let (step, mut past) = self.portable_recording(tape, &Caps::portable())?;
+        let software = Caps { software: true, subgroup: Some((LANES, LANES)), ..Caps::portable() };
+        let (step_in_software, _) = self.portable_recording(tape, &software)?;
         let eye = Eye::new(method.backbone.clone(), set.train.mean, set.train.std);
         let at_once = self.config.evaluation.batch_size.min(eyes.0.count);
-        let eye = self.portable_recording(&plain_pass(self, &eye, &eyes.0, at_once)?)?;
+        let (eye, also) = self.portable_recording(&plain_pass(self, &eye, &eyes.0, at_once)?, &Caps::portable())?;
+        past = past.or(also);
         let mut state = set.train.resident.clone();
         begun.load(self, method.backbone.as_ref(), &mut state, std::slice::from_ref(&turn))?;
         turn.params.fill(self.gpu, &mut state, seed)?;
         add_missing(self.gpu, &mut state, tape)?;
-        let views = self.portable_recording(&self.views_tape(&method, &set, seed, batch.min(SHOWN))?)?;
+        let views = self.views_tape(&method, &set, seed, batch.min(SHOWN))?;
+        let (views, also) = self.portable_recording(&views, &Caps::portable())?;
+        if let Some(why) = past.or(also) {
+            self.progress.note(&format!(
+                "warning: a browser trains this only where its adapter offers more than WebGPU's default limits: {why}"
+            ));
+        }
         let steps = batches(set.train.store.count, batch).steps();
-        let (tensors, bytes) = self.held(&step, &eye, &state, &eyes)?;
+        let (tensors, mut bytes) = self.held(&step, &eye, &state, &eyes)?;
         let name = backbone_metadata(self, &set.train, (&method.name, &method.model), &[], "");
         let metadata =
             object(serde_json::Value::Object(name.into_iter().filter(|(key, _)| key != "address").collect()));
+        let (head, values) = checkpoint::backbone_head(&step.state_types(), "backbone.", &metadata)?;
+        let file = BackboneFile { at: bytes.len(), bytes: head.len(), values };
+        bytes.extend(head);
         let (channels, side) = (set.train.store.channels, self.config.data.image_size);
         Ok(Portable {
             name: format!("{} on {}, seed {seed}", method.name, set.data.name),
@@ -153,6 +188,8 @@ impl Job<'_> {
             columns: turn.columns.clone(),
             scalars: self.numbers(&method, &step, (seed, batch, steps))?,
             step,
+            step_in_software,
+            lanes: LANES,
             views,
             eye,
             view_dims: [channels, side, side],
@@ -162,8 +199,7 @@ impl Job<'_> {
             labels: set.data.train.labels.iter().chain(&set.data.test.labels).copied().collect(),
             neighbours: self.config.evaluation.knn_neighbours,
             tensors,
-            prefix: "backbone.",
-            metadata: serde_json::Value::Object(metadata).to_string(),
+            file,
             bytes,
         })
     }
@@ -192,19 +228,18 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The recording of a tape for any browser: no subgroups, no f16, and the default limits of WebGPU. The variants are those
-    /// for a GPU, because visitors have one; a software adapter runs them, too, and compiles them faster than those that
-    /// are made for Mesa's.
-    fn portable_recording(&self, tape: &Tape) -> Result<Recording> {
-        let caps = Caps::portable();
-        let options = Options { recompute: self.config.run.recompute, ..fuse::options(&caps) };
+    /// The recording of a tape for an adapter that can do what `caps` says, and what of it passes `caps`, in a sentence,
+    /// if something does. The portable variants are those for a GPU, because visitors have one; a software adapter runs
+    /// them, too.
+    fn portable_recording(&self, tape: &Tape, caps: &Caps) -> Result<(Recording, Option<String>)> {
+        let options = Options { recompute: self.config.run.recompute, ..fuse::options(caps) };
         let schedule = Schedule::new(tape, &options)?;
-        if let Some(why) = schedule.past_limits(&caps) {
+        if let Some(why) = schedule.past_limits(&Caps { binding_bytes: LARGEST_BINDING, ..caps.clone() }) {
             return Err(Error::Usage(format!(
-                "the step passes the default limits of WebGPU: {why}; use a smaller batch, image or model"
+                "the step passes what adapters offer to browsers: {why}; use a smaller batch, image or model"
             )));
         }
-        Recording::of(&schedule, self.gpu.tree())
+        Ok((Recording::of(&schedule, self.gpu.tree())?, schedule.past_limits(caps)))
     }
 
     /// The training images and after them the test images, as one store.
@@ -256,27 +291,30 @@ impl Job<'_> {
         Ok(t)
     }
 
-    /// The bytes of the tensors that `step` and `eye` begin with, images included, without those that are all zero.
+    /// The bytes of the tensors that `step` and `eye` begin with, images included, without those that are all zero. A
+    /// device takes whole words, so that a tensor of bytes may end in some of what follows it.
     fn held(&self, step: &Recording, eye: &Recording, state: &State, eyes: &(ImageStore, State)) -> Result<Bytes> {
-        let (mut tensors, mut bytes) = (Vec::new(), Vec::new());
-        let mut images = Vec::new();
-        for named in &eye.states {
-            if eyes.1.ty(&named.name).is_some() {
-                images = eyes.1.read(self.gpu, &named.name)?;
-                tensors.push(Held { name: named.name.clone(), at: 0, bytes: images.len() });
-                bytes.extend(&images);
-            }
+        let (mut tensors, mut bytes, mut images) = (Vec::new(), Vec::new(), Vec::new());
+        let mut hold = |name: &str, at: usize, length: usize| {
+            tensors.push(Held { name: name.to_string(), at, bytes: length.next_multiple_of(4) });
+        };
+        for named in eye.states.iter().filter(|named| eyes.1.ty(&named.name).is_some()) {
+            images = eyes.1.read(self.gpu, &named.name)?;
+            hold(&named.name, 0, images.len());
+            bytes.extend(&images);
         }
         for named in &step.states {
             let value = state.read(self.gpu, &named.name)?;
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
             // The training images are the first of all images.
             if !value.is_empty() && images.starts_with(&value) {
-                tensors.push(Held { name: named.name.clone(), at: 0, bytes: value.len() });
+                hold(&named.name, 0, value.len());
             } else if value.iter().any(|byte| *byte != 0) {
-                tensors.push(Held { name: named.name.clone(), at: bytes.len(), bytes: value.len() });
+                hold(&named.name, bytes.len(), value.len());
                 bytes.extend(value);
             }
         }
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
         match bytes.len() <= MOST_BYTES {
             true => Ok((tensors, bytes)),
             false => Err(Error::Usage(format!(
@@ -345,77 +383,5 @@ impl Views for Noted<'_> {
             asked.push((i, recipe.clone()));
         }
         self.inner.view(t, indices, i, recipe)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::progress::Silent;
-    use crate::study::testing::with_job;
-
-    const SPEC: &str = "phantom:covid?train=24&val=8&test=9";
-
-    fn of(method: &str, more: &str) -> Result<Portable> {
-        let text = format!(
-            "[data]\nstore_size = 16\nimage_size = 16\n[model]\nwidth = 0.0625\n[pretraining]\nmethods = [\"{method}\"]\n\
-             epochs = 2\nwarmup_epochs = 0\nbatch_size = 8\n{more}"
-        );
-        let mut made = Err(Error::Failed("no adapter".into()));
-        with_job(&text, &Silent, |job| made = job.portable(SPEC, method, (5 << 32) + 7));
-        made
-    }
-
-    /// What a browser with WebGPU's default limits runs, and all that it needs for it.
-    #[test]
-    fn a_pretraining_is_data_within_the_default_limits() {
-        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
-            return with_job("", &Silent, |_| ()); // says that it is skipped
-        }
-        let caps = Caps::portable();
-        let made = of("simclr", "").unwrap();
-        for (recording, outputs) in [(&made.step, 0), (&made.eye, 1), (&made.views, 3)] {
-            assert_eq!(recording.expect_sound(), Ok(()));
-            assert_eq!(recording.outputs.len(), outputs);
-            for kernel in &recording.kernels {
-                let (layout, name) = (kernel.layout(), kernel.name());
-                assert!(layout.buffers.len() <= caps.storage_buffers as usize, "{name}");
-                assert!(layout.workgroup.iter().product::<u32>() <= caps.invocations, "{name}");
-                assert!(layout.workgroup_bytes <= caps.workgroup_bytes, "{name}");
-                let code = kernel.wgsl().lines().map(|l| l.split("//").next().unwrap_or_default());
-                assert!(code.into_iter().all(|l| !l.contains("subgroup") && !l.contains("f16")), "{name}");
-            }
-        }
-        assert_eq!((made.images, made.batch, made.steps, made.labels.len()), (24, 8, 3, 33));
-        assert_eq!((made.seed, made.columns[0].as_str()), ([7, 5], "loss"));
-        assert!(made.idea.starts_with("SimCLR: "), "{}", made.idea);
-        assert_eq!(made.scalars["lr"].len(), 6, "a rate for each step");
-        let held = |name: &str| made.tensors.iter().find(|t| t.name == name).map(|t| (t.at, t.bytes));
-        assert_eq!(held("images/eye/0"), Some((0, 33 * 16 * 16)));
-        assert_eq!(held("images/train/0"), Some((0, 24 * 16 * 16)), "they are there once");
-        assert!(made.tensors.iter().all(|t| t.at + t.bytes <= made.bytes.len()));
-        let metadata: serde_json::Value = serde_json::from_str(&made.metadata).unwrap();
-        assert!(metadata.get("address").is_none() && metadata["images"]["image_size"] == 16, "{metadata}");
-    }
-
-    #[test]
-    fn what_a_page_cannot_replay_is_refused() {
-        if crate::device::adapter::adapters(None).is_ok_and(|list| list.is_empty()) {
-            return with_job("", &Silent, |_| ());
-        }
-        for (method, more, why) in [
-            ("vae", "", "read more than images and scalars"),
-            ("test_duel", "", "take a method of one turn"),
-            ("simclr", "micro_batch_size = 4\n", "set micro_batch_size = 0"),
-            ("simclr", "simclr.projection_dims = [8192, 8192]\n", "in one buffer"),
-        ] {
-            let said = of(method, more).map(|p| p.name).unwrap_err();
-            assert!(said.exit_code() == 2 && said.to_string().contains(why), "{method}: {said}");
-        }
-        // It refuses the backbone, too, and another backbone would not help. No image is looked for before.
-        let mut said = Ok(());
-        with_job("[data]\nimage_size = 16\n", &Silent, |job| said = job.portable("no.npz", "mae", 0).map(drop));
-        let said = said.unwrap_err().to_string();
-        assert!(said.contains("read more than images and scalars"), "{said}");
     }
 }

@@ -103,6 +103,12 @@ fn a_page_measures_what_is_right_and_gives_the_programs_report() {
     }
     // A slow machine may need a kernel of several ms only once.
     assert!(own.rows.iter().any(|row| row.repeats > 1), "{:?}", own.rows);
+    // On a phone no figure lies over its neighbour.
+    browser.picture(390, false);
+    let wide =
+        "[...document.querySelectorAll('tbody td, tbody th')].filter((cell) => cell.scrollWidth > cell.clientWidth)
+        .map((cell) => cell.textContent)";
+    assert_eq!(browser.evaluate(wide), json!([]));
     assert_eq!((browser.requests(), browser.faults()), (Vec::new(), Vec::new()), "nothing leaves the page");
     drop(browser);
     // The program reads it as one of its own.
@@ -168,8 +174,8 @@ fn what_stops_a_measurement_is_told_and_the_rest_is_kept() {
     let why = browser.evaluate("rows[0].ms.textContent");
     assert!(why.as_str().unwrap().contains("did not compile its kernels within 0 s"), "{why}");
     // A device that is too small.
-    browser.evaluate("data.rule.compile_s = 60; data.cases[0].plans[0].recording.launches[0].grid[0] = 1e6;");
-    browser.evaluate("data.cases[1].plans[0].recording.buffers[0].bytes = 2 ** 50;");
+    browser.evaluate("data.rule.compile_s = 60; data.cases[0].plans[0].recording.needs.limits.maxComputeWorkgroupsPerDimension = 1e6;");
+    browser.evaluate("data.cases[1].plans[0].recording.needs.limits.maxBufferSize = 2 ** 50;");
     let said = measured(&mut browser);
     assert!(said.contains(" 0 of 4 rows are measured."), "{said}");
     let why = |i: usize, browser: &mut Browser| browser.evaluate(&format!("rows[{i}].ms.textContent")).to_string();
@@ -229,7 +235,8 @@ fn a_page_fills_inputs_with_the_words_of_the_program() {
     let Some(mut browser) = browser("a_page_fills_inputs_with_the_words_of_the_program") else { return };
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
-    let script = include_str!("../../src/lab/export/web/values.js");
+    let script =
+        concat!(include_str!("../../src/lab/export/web/rng.js"), include_str!("../../src/lab/export/web/values.js"));
     std::fs::write(&page, format!("<!doctype html><meta charset=utf-8><title>t</title><script>{script}</script>"))
         .unwrap();
     browser.open_file(&page);
@@ -251,7 +258,7 @@ fn a_page_fills_inputs_with_the_words_of_the_program() {
     for (kind, words, fill) in fills {
         for ty in [Type::f32(shape), Type::u32(shape), Type::f16(shape)] {
             let given = json!({"ty": ty, "stream": 3, "fill": {"kind": kind, "words": words}});
-            let got = browser.evaluate(&format!("Array.from(new Uint32Array(filled({given}, 20).buffer))"));
+            let got = browser.evaluate(&format!("Array.from(new Uint32Array(filled({given}, [20, 0]).buffer))"));
             assert!(got == Value::from(fill.words(ty, 20, 3)), "{kind} as {ty}: {got}");
         }
     }

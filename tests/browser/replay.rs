@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const REPLAY: &str = include_str!("../../src/lab/export/web/replay.js");
+/// What times launches, and a step beside them.
+const TIMES: &str = concat!(include_str!("../../src/lab/export/web/measure.js"), include_str!("step_time.js"));
 
 /// y = factor · x, then the state total += y.
 fn recording() -> Value {
@@ -66,14 +68,14 @@ fn a_recording_runs_in_a_browser() {
     opened(folder.path(), &mut browser);
     let found = browser.evaluate(
         "said(async () => {
-            const { device, info } = await openDevice(needs([recording]));
+            const { device, info } = await openDevice();
             const states = new Map(), told = [];
-            const replay = await new Replay(device, recording, { states }).build((done, all) => told.push([done, all]));
+            const replay = await new Replay(device, recording, states).build((done, all) => told.push([done, all]));
             replay.write('x', Float32Array.of(1, 2, 3));
             replay.write('total', Float32Array.of(10, 20, 30));
             replay.scalars({ factor: 2, unused: 1 });
             replay.run(3);
-            const other = await new Replay(device, recording, { states }).build();
+            const other = await new Replay(device, recording, states).build();
             other.write('x', Float32Array.of(1, 1, 1));
             other.scalars({ factor: -1 });
             other.run();
@@ -102,9 +104,9 @@ fn a_recording_runs_in_a_browser() {
     );
     let numbers = browser.evaluate(
         "said(async () => {
-            const { device } = await openDevice(needs([recording]));
+            const { device } = await openDevice();
             const states = new Map();
-            const [one, two] = [new Replay(device, recording, { states }), new Replay(device, recording, { states })];
+            const [one, two] = [new Replay(device, recording, states), new Replay(device, recording, states)];
             await Promise.all([one.build(), two.build()]);
             one.write('x', Float32Array.of(1, 2, 3));
             one.write('total', Float32Array.of(10, 20, 30));
@@ -131,8 +133,10 @@ fn what_a_device_cannot_do_is_a_sentence() {
         large.contains("is too small for these kernels: maxBufferSize is ") && large.contains("1125899906842624"),
         "{large}"
     );
-    let lacks = said("await openDevice({ features: ['no-such-feature'] })");
-    assert!(lacks.contains("lacks what these kernels need: no-such-feature."), "{lacks}");
+    let some = said(
+        "return (await openDevice({ optional: ['no-such-feature', 'subgroups'] })).device.features.has('subgroups')",
+    );
+    assert_eq!(some, "true", "what is optional and offered is taken");
     let broken = said(
         "const { device } = await openDevice(), other = structuredClone(recording);
          other.kernels[1].wgsl = 'fn main(';
@@ -150,4 +154,47 @@ fn what_a_device_cannot_do_is_a_sentence() {
     opened(folder.path(), &mut browser);
     let none = browser.evaluate("said(openDevice)").to_string();
     assert!(none.contains("no WebGPU") || none.contains("no adapter"), "{none}");
+}
+
+/// A step beside the sum of its kernels, each by itself: what the page adds to them. With PAGE=FILE it is that of a page of
+/// `wgslab export step`.
+#[test]
+fn a_step_is_timed_beside_its_kernels() {
+    let Some(mut browser) = browser("a_step_is_timed_beside_its_kernels") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let page = std::env::var_os("PAGE");
+    let (trainer, sample_ms) = match &page {
+        Some(file) => {
+            browser.open_file(Path::new(file));
+            browser.wait_for("page.trainer", 60);
+            ("page.trainer.open(() => 0).then(() => page.trainer)", 20)
+        }
+        None => {
+            opened(folder.path(), &mut browser);
+            let trainer = "openDevice().then(async ({ device }) => {
+                const replay = await new Replay(device, recording).build();
+                return { device, replay, step: async () => replay.run() };
+            })";
+            (trainer, 1)
+        }
+    };
+    browser.evaluate(&format!(
+        "{{ const it = document.createElement('script'); it.text = {}; document.head.append(it); }}",
+        json!(TIMES)
+    ));
+    browser.evaluate(&format!(
+        "window.found = null; ({trainer}).then((trainer) => stepBesideKernels(trainer, {sample_ms}))
+             .then((found) => {{ window.found = found; }}, (e) => {{ window.found = {{ wrong: e.message }}; }}); 0"
+    ));
+    browser.wait_for("found", 3600);
+    let found = browser.evaluate("found");
+    let [step, kernels] = ["step_ms", "kernels_ms"].map(|key| found[key].as_f64().unwrap_or_default());
+    assert!(step > 0.0 && kernels > 0.0, "{found}");
+    if page.is_none() {
+        assert_eq!((&found["launches"], &found["distinct"]), (&json!(2), &json!(2)), "{found}");
+    }
+    println!(
+        "a step takes {step:.1} ms, its kernels by themselves {kernels:.1} ms: {:.2} times; {found}",
+        step / kernels
+    );
 }

@@ -1,29 +1,15 @@
 //! Tests of what a comparison refuses, and of what it must not miss.
 
-use super::super::report::{Cache, SCHEMA};
-use super::super::{Timer, environment};
+use super::super::environment;
+use super::super::report::SCHEMA;
 use super::*;
 
 /// A report of these cases with steady samples.
 fn report(cases: &[u32]) -> Report {
     let row = |case: u32| Row {
-        op: "relu".into(),
-        entry: "relu.forward".into(),
-        direction: "forward".into(),
-        case: format!("case {case}"),
-        shape: "x [1] f32".into(),
-        variant: "portable".into(),
-        flops: 1,
-        bytes: 8,
-        cache: Cache::Hot,
-        timer: Timer::Wall,
-        repeats: 1,
         samples_ms: (0..20).map(|i| 1.0 + 0.001 * f64::from(i)).collect(),
-        wall_ms: Vec::new(),
         reference_ms: vec![2.0; 20],
-        turns: Vec::new(),
-        noisy: false,
-        roof_share: None,
+        ..super::tests::row(case)
     };
     let (reference, rows) = (Some(row(0)), cases.iter().map(|&c| row(c)).collect());
     Report {

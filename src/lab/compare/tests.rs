@@ -5,6 +5,7 @@ use crate::base::rng::Rng;
 use crate::device::Timed;
 use crate::lab::samples::Samples;
 use crate::lab::sampling_rule::{MOST_TURNS, SamplingRule};
+use crate::tape::Cost;
 
 /// A simulated machine. Its speed wanders by up to a factor of two, each sample has noise, there is an outlier now and
 /// then, and a slow noise that the reference does not see.
@@ -58,25 +59,19 @@ impl Machine {
         }
         let times = samples.times();
         Row {
-            op: "relu".into(),
-            entry: "relu.forward".into(),
-            direction: "forward".into(),
-            case: format!("case {case}"),
-            shape: "x [1] f32".into(),
-            variant: "portable".into(),
-            flops: 1,
-            bytes: 8,
-            cache: super::super::Cache::Hot,
-            timer: super::super::Timer::Wall,
-            repeats: 1,
             samples_ms: times.samples_ms,
             wall_ms: times.wall_ms,
             reference_ms: times.reference_ms,
             turns: times.turns,
-            noisy: false,
-            roof_share: None,
+            ..row(case)
         }
     }
+}
+
+/// A row of a case without samples.
+pub(super) fn row(case: impl std::fmt::Display) -> Row {
+    let about = [&*format!("case {case}"), "x [1] f32"];
+    Row::unmeasured("relu.forward", "portable", about, Cost { flops: 1, bytes: 8 })
 }
 
 /// Noise of a sample with a relative IQR of 4 %, and slow noise.

@@ -1,6 +1,7 @@
 //! Pages that a browser opens: recordings with what they need, replayed by plain JavaScript (`web/`).
 
 pub mod bench;
+mod browser;
 pub mod train;
 
 use crate::base::text::base64;

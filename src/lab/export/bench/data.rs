@@ -1,20 +1,21 @@
 //! The data of a page that measures, and the page.
 
+use super::super::browser::json;
 use super::super::{assembled, packed};
 use super::expected::Expected;
+use crate::base::Result;
 use crate::base::plot::escape;
-use crate::base::{Error, Result};
-use crate::device::Shader;
 use crate::kernels::Fill;
 use crate::lab::bench::Asked;
 use crate::lab::sampling_rule::{ERROR, MOST_TURNS, PATIENCE, TURNS};
 use crate::lab::{Environment, Row, Skipped};
 use crate::tape::Type;
 use serde::Serialize;
-use std::sync::Arc;
+use serde_json::Value;
 
 const SCRIPT: &str = concat!(
     include_str!("../web/replay.js"),
+    include_str!("../web/rng.js"),
     include_str!("../web/values.js"),
     include_str!("../web/measure.js"),
     include_str!("../web/bench.js")
@@ -44,11 +45,14 @@ pub struct BenchPage {
     pub(super) environment: Environment,
     /// The pieces of shaders that differ from the committed ones.
     pub(super) edited: Vec<&'static str>,
-    pub(super) seed: u64,
+    /// The seed of inputs: its low word, then its high one.
+    pub(super) seed: [u32; 2],
     pub(super) rule: Rule,
     pub(super) reference: Reference,
     /// The texts of all recordings, each once.
-    pub(super) kernels: Vec<Arc<Shader>>,
+    pub(super) kernels: Value,
+    /// The limits that some of the recordings need.
+    pub(super) limits: Value,
     pub(super) cases: Vec<CasePage>,
     /// What could not be exported.
     pub(super) skipped: Vec<Skipped>,
@@ -73,7 +77,7 @@ pub(super) struct Rule {
 /// The reference kernel.
 #[derive(Serialize)]
 pub(super) struct Reference {
-    pub(super) recording: serde_json::Value,
+    pub(super) recording: Value,
     pub(super) row: Row,
 }
 
@@ -100,7 +104,7 @@ pub(super) struct InputPage {
 #[derive(Serialize)]
 pub(super) struct PlanPage {
     /// Its kernels are indices into [`BenchPage::kernels`].
-    pub(super) recording: serde_json::Value,
+    pub(super) recording: Value,
     /// The size that the adapter's subgroups must have, if a kernel counts on one.
     pub(super) lanes: Option<u32>,
     pub(super) rows: Vec<RowPage>,
@@ -168,7 +172,7 @@ impl BenchPage {
 
     /// The page: one HTML file that needs no other and asks nothing of a network.
     pub fn html(&self) -> Result<String> {
-        let data = serde_json::to_vec(self).map_err(|e| Error::Failed(format!("cannot write the page: {e}")))?;
+        let data = json(self)?.to_string();
         let mut about = if self.about.is_empty() { String::new() } else { format!("{}.", sentence(&self.about)) };
         if let Some(hash) = &self.environment.shaders {
             about += &format!(" <b>With edited shaders</b> ({hash}): {}.", escape(&self.edited.join(", ")));
@@ -179,7 +183,7 @@ impl BenchPage {
             ("/*about*/", &*about),
             ("/*version*/", self.version),
             ("/*set*/", &*escape(&self.set)),
-            ("/*data*/", &*packed(&data)?),
+            ("/*data*/", &*packed(data.as_bytes())?),
             ("/*script*/", SCRIPT),
         ];
         assembled(include_str!("../web/bench.html"), &parts)

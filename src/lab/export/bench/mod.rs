@@ -10,8 +10,9 @@
 mod data;
 mod expected;
 
+use super::browser::{Texts, json};
 use crate::base::{Error, Progress, Result};
-use crate::device::{Caps, Gpu, GpuOptions, Shader, Tree};
+use crate::device::{Caps, Gpu, GpuOptions, Tree};
 use crate::kernels::Recorded;
 use crate::kernels::listing::entry_name;
 use crate::lab::bench::Asked;
@@ -50,7 +51,7 @@ pub fn page(gpu: &Gpu, set: &Set, asked: &Asked, progress: &dyn Progress) -> Res
     };
     let (committed, selection) = (committed.as_ref().unwrap_or(gpu), Selection::new(set, asked));
     let mut building =
-        Building { gpu, committed, asked, selection, kernels: Vec::new(), wrong: Vec::new(), unchecked: 0 };
+        Building { gpu, committed, asked, selection, texts: Texts::default(), wrong: Vec::new(), unchecked: 0 };
     let (mut cases, mut skipped) = (Vec::new(), Vec::new());
     progress.stage(&format!("export {}", set.name), set.cases.len() as u64, 0, "cases");
     for (i, subject) in set.cases.iter().enumerate() {
@@ -88,10 +89,11 @@ pub fn page(gpu: &Gpu, set: &Set, asked: &Asked, progress: &dyn Progress) -> Res
         about: set.about.clone(),
         environment: Environment { arguments: Vec::new(), shader_folder: None, ..Environment::of(gpu) },
         edited,
-        seed: SEED,
+        seed: [SEED as u32, (SEED >> 32) as u32],
         rule: Rule::of(asked),
         reference,
-        kernels: building.kernels,
+        kernels: building.texts.kernels()?,
+        limits: json(&building.texts.needs.limits)?,
         cases,
         skipped,
     })
@@ -111,7 +113,7 @@ struct Building<'a> {
     committed: &'a Gpu,
     asked: &'a Asked,
     selection: Selection<'a>,
-    kernels: Vec<Arc<Shader>>,
+    texts: Texts,
     /// Kernels that give wrong values here, each with the reason.
     wrong: Vec<String>,
     /// How many recordings need what this adapter lacks.
@@ -223,7 +225,7 @@ impl Building<'_> {
         } else {
             self.check(subject, planned, values, &written)?;
         }
-        Ok(PlanPage { recording: self.shared(recording)?, lanes: caps.subgroup.map(|s| s.0), rows })
+        Ok(PlanPage { recording: self.texts.shared(&recording)?, lanes: caps.subgroup.map(|s| s.0), rows })
     }
 
     /// Runs a plan here and notes its wrong values.
@@ -255,25 +257,9 @@ impl Building<'_> {
         Err(Error::Failed(format!("no page is written: wrong values on {adapter}: {first}{more}; {way_out}")))
     }
 
-    /// A recording whose kernels are numbers of the page's texts.
-    fn shared(&mut self, recording: Recording) -> Result<serde_json::Value> {
-        let mut numbers = Vec::new();
-        for kernel in &recording.kernels {
-            let known = self.kernels.iter().position(|k| k == kernel);
-            numbers.push(known.unwrap_or(self.kernels.len()));
-            if known.is_none() {
-                self.kernels.push(kernel.clone());
-            }
-        }
-        let unwritable = |e: serde_json::Error| Error::Failed(format!("cannot write a recording: {e}"));
-        let mut value = serde_json::to_value(Recording { kernels: Vec::new(), ..recording }).map_err(unwritable)?;
-        value["kernels"] = numbers.into();
-        Ok(value)
-    }
-
     fn reference(&mut self) -> Result<Reference> {
         let recording = fixed_kernel::reference_recording(&Tree::committed())?;
-        Ok(Reference { recording: self.shared(recording)?, row: fixed_kernel::reference_row(Timer::Wall, 1) })
+        Ok(Reference { recording: self.texts.shared(&recording)?, row: fixed_kernel::reference_row(Timer::Wall, 1) })
     }
 }
 

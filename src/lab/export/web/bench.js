@@ -170,17 +170,15 @@ function leaveOut(list, said) {
 
 /** The device with as much as these kernels ask of it and the adapter has. */
 async function deviceForAll() {
-  const first = await openDevice({ optional: OPTIONAL });
-  const wanted = needs([data.reference.recording, ...data.cases.flatMap((c) => c.plans.map((p) => p.recording))]).limits;
-  const limits = {};
-  for (const [name, value] of Object.entries(wanted)) limits[name] = Math.min(value, first.adapter.limits[name]);
+  const first = await openDevice({ optional: OPTIONAL }), limits = {};
+  for (const [name, value] of Object.entries(data.limits)) limits[name] = Math.min(value, first.adapter.limits[name]);
   first.device.destroy();
   return openDevice({ limits, optional: OPTIONAL });
 }
 
 /** Why a plan cannot run on this device, in a sentence; "" if it can. */
 function lacking({ recording, lanes }, device, adapter) {
-  const { limits, features } = needs([recording]);
+  const { limits, features } = recording.needs;
   const feature = features.find((f) => !device.features.has(f));
   if (feature) return `it needs ${feature}, which is not offered here.`;
   const sizes = [adapter.info?.subgroupMinSize, adapter.info?.subgroupMaxSize];

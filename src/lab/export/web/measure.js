@@ -154,14 +154,6 @@ class Clock {
   }
 }
 
-function encodeCalls(pass, calls) {
-  for (const { pipeline, group, grid } of calls) {
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(...grid);
-  }
-}
-
 /** The smallest step of the page's clock, ms. */
 function wallTick() {
   let least = Infinity;

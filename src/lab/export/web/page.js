@@ -36,9 +36,9 @@ function drawLosses({ losses, about }) {
 /** A row of images for each output of the recording of views. */
 async function drawViews(trainer) {
   const { mean, std, view_dims: [channels, rows, columns] } = trainer.about, shown = await trainer.views();
-  const canvas = at("views"), count = shown[0].dims[0], gap = 2, size = rows * columns;
+  const canvas = at("views"), gap = 2, size = rows * columns, count = shown[0].length / channels / size;
   [canvas.width, canvas.height] = [count * (columns + gap) - gap, shown.length * (rows + gap) - gap];
-  for (const [row, { values }] of shown.entries()) for (let i = 0; i < count; i++) {
+  for (const [row, values] of shown.entries()) for (let i = 0; i < count; i++) {
     const picture = new ImageData(columns, rows);
     for (let p = 0; p < size; p++) for (let c = 0; c < 4; c++) {
       const k = Math.min(c, channels - 1), v = values[(i * channels + k) * size + p];
@@ -67,8 +67,10 @@ async function prepare(trainer) {
   const then = () => (page.stopping ? "Stopping once these are compiled" : "Compiling");
   await trainer.open((done, all) => say(`${then()}: ${done} of ${all} kernels …`));
   trainer.ready = true;
+  page.kernels = trainer.software ? `for software adapters with subgroups of ${trainer.info.lanes}` : "for any GPU";
   page.compiled = (performance.now() - began) / 1e3;
   [at("compiled").textContent, at("adapter").textContent] = [`${figures(page.compiled, 3)} s`, trainer.info.name];
+  at("kernels").textContent = `adapter, with kernels ${page.kernels}`;
   if (trainer.info.fallback) at("note").textContent = "This adapter is a fallback: the CPU computes, so a step takes long.";
   trainer.lost.then(fail);
 }
@@ -133,6 +135,7 @@ async function train() {
     // That the device was lost may be told after the error that follows from it.
     await Promise.race([trainer.lost, new Promise((done) => setTimeout(done, trainer.lost ? 500 : 0))]);
     fail(trainer.device?.gone || e.message);
+    if (!trainer.ready) trainer.close();
   }
   show(trainer);
   [page.running, at("stop").disabled, at("start").textContent] = [false, true, trainer.ready ? "Go on" : "Try again"];
@@ -140,9 +143,9 @@ async function train() {
 }
 
 function numbers() {
-  const { trainer: { about, info = {}, losses, taken }, accuracies, compiled, first, rate } = page;
-  return { what: about.name, adapter: info.name, fallback: info.fallback, browser: navigator.userAgent, steps: taken, losses,
-    images_per_s: rate, compile_s: compiled, first_step_s: first, accuracies };
+  const { trainer: { about, info = {}, losses, taken }, kernels, accuracies, compiled, first, rate } = page;
+  return { what: about.name, adapter: info.name, fallback: info.fallback, browser: navigator.userAgent, kernels, steps: taken,
+    losses, images_per_s: rate, compile_s: compiled, first_step_s: first, accuracies };
 }
 
 function download(name, blob) {
@@ -152,7 +155,8 @@ function download(name, blob) {
 }
 
 async function begin() {
-  const about = JSON.parse(new TextDecoder().decode(await unpack("portable"))), { classes } = about;
+  const about = JSON.parse(new TextDecoder().decode(await unpack("portable"))), { classes, kernels } = about;
+  for (const r of [about.step, about.step_in_software, about.eye, about.views]) r.kernels = r.kernels.map((i) => kernels[i]);
   page.trainer = new Trainer(about, await unpack("bytes"));
   at("about").textContent = `${about.model} by ${about.method}: ${about.images} images of ${about.dataset} without their labels, `
     + `${about.batch} in a step, ${about.epochs} epochs of ${about.steps} steps.`;

@@ -1,5 +1,6 @@
-// Replays a recording (the JSON of `tape::Recording`) on the visitor's GPU. Plain JavaScript, shared by all pages that
-// `wgslab export` writes. Whatever a browser or a device cannot do is an Error whose message is one sentence for people.
+// Replays a recording (the JSON of `tape::Recording`, with its kernels in their place) on the visitor's GPU. Plain
+// JavaScript, shared by all pages that `wgslab export` writes. Whatever a browser or a device cannot do is an Error whose
+// message is one sentence for people.
 "use strict";
 
 /** The bytes of a data block of the page: base64 of gzip. */
@@ -11,46 +12,11 @@ async function unpack(id) {
   return new Uint8Array(await new Response(plain).arrayBuffer());
 }
 
-/** What these recordings ask of a device: limits, and features by name. */
-function needs(recordings) {
-  const limits = {}, features = new Set();
-  const least = (name, value) => { limits[name] = Math.max(limits[name] || 0, value); };
-  for (const r of recordings) {
-    for (const b of r.buffers) {
-      least("maxBufferSize", b.bytes);
-      if (b.role !== "params") least("maxStorageBufferBindingSize", b.bytes);
-    }
-    for (const k of r.kernels) {
-      const [x, y, z] = k.layout.workgroup;
-      least("maxStorageBuffersPerShaderStage", k.layout.buffers.length);
-      least("maxComputeWorkgroupStorageSize", k.layout.workgroup_bytes);
-      least("maxComputeInvocationsPerWorkgroup", x * y * z);
-      least("maxComputeWorkgroupSizeX", x);
-      least("maxComputeWorkgroupSizeY", y);
-      least("maxComputeWorkgroupSizeZ", z);
-      if (usesSubgroups(k.wgsl)) features.add("subgroups");
-      if (/^\s*enable\s+[^;]*\bf16\b/m.test(k.wgsl)) features.add("shader-f16"); // comments say f16, too
-    }
-    for (const call of r.launches) least("maxComputeWorkgroupsPerDimension", Math.max(...call.grid));
-  }
-  return { limits, features: [...features] };
-}
-
-function usesSubgroups(wgsl) {
-  return /\bsubgroup[A-Z]\w*\s*\(|\bsubgroup_(size|invocation_id|id)\b/.test(wgsl.replace(/\/\/.*/g, ""));
-}
-
-/** A kernel's text for a browser, which wants features enabled that the native compiler takes without a word. */
-function forBrowser(wgsl, prepend) {
-  const line = usesSubgroups(wgsl) && !/^\s*enable\s+[^;]*\bsubgroups\b/m.test(wgsl) ? "enable subgroups;\n" : "";
-  return line + (prepend || "") + wgsl;
-}
-
 /**
- * Opens the best adapter with at least these limits, and these features. `optional` features are taken where offered.
- * Returns { device, adapter, info, lost }: info is { name, fallback, features }, and lost is a promise of a sentence.
+ * Opens the best adapter with at least these limits. `optional` features are taken where offered. Returns { device,
+ * adapter, info, lost }: info is { name, fallback, lanes }, and lost is a promise of a sentence.
  */
-async function openDevice({ limits = {}, features = [], optional = [] } = {}) {
+async function openDevice({ limits = {}, optional = [] } = {}) {
   if (!navigator.gpu) {
     throw new Error(isSecureContext
       ? "This browser has no WebGPU: use a current Chrome, Edge, Firefox or Safari, and switch WebGPU on if it is off."
@@ -62,23 +28,18 @@ async function openDevice({ limits = {}, features = [], optional = [] } = {}) {
   const named = [about.description, about.device, about.architecture, about.vendor].filter(Boolean);
   const info = {
     name: [...new Set(named)].join(", ") || "an adapter that the browser does not name",
-    vendor: about.vendor || "", architecture: about.architecture || "",
     fallback: Boolean(about.isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe|warp/i.test(named.join(" ")),
-    features: [...features, ...optional].filter((f) => adapter.features.has(f)),
+    lanes: about.subgroupMinSize === about.subgroupMaxSize ? about.subgroupMaxSize : undefined, // of every subgroup
   };
-  const lacks = features.filter((f) => !adapter.features.has(f));
-  if (lacks.length) throw new Error(`This adapter (${info.name}) lacks what these kernels need: ${lacks.join(", ")}.`);
   const small = Object.entries(limits).find(([name, value]) => value > adapter.limits[name]);
   if (small) {
     throw new Error(`This adapter (${info.name}) is too small for these kernels: ${small[0]} is `
       + `${adapter.limits[small[0]]} and must be ${small[1]}.`);
   }
-  let device;
-  try {
-    device = await adapter.requestDevice({ requiredLimits: limits, requiredFeatures: info.features });
-  } catch (e) {
+  const requiredFeatures = optional.filter((f) => adapter.features.has(f));
+  const device = await adapter.requestDevice({ requiredLimits: limits, requiredFeatures }).catch((e) => {
     throw new Error(`The device of this adapter (${info.name}) could not be opened: ${e.message}.`);
-  }
+  });
   const lost = device.lost.then(({ reason, message }) => {
     device.gone = reason === "destroyed" ? "The device was closed."
       : `The device was lost (${message || "the browser does not say why"}): reload the page to begin anew.`;
@@ -100,14 +61,23 @@ async function guarded(device, what, work) {
   return made;
 }
 
+/** Adds launches to a compute pass. */
+function encodeCalls(pass, calls) {
+  for (const { pipeline, group, grid } of calls) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...grid);
+  }
+}
+
 /**
  * A recording bound to a device. Its states are found in `states`, a Map of name to { buffer, offset, size } that Replays
  * may share: build the one that updates states before those that only read them.
  */
 class Replay {
-  constructor(device, recording, { prepend = "", states = new Map() } = {}) {
+  constructor(device, recording, states = new Map()) {
     if (recording.schema !== "wgslab-recording/2") throw new Error(`This page cannot replay the form ${recording.schema}.`);
-    Object.assign(this, { device, recording, prepend, states, calls: [], own: [] });
+    Object.assign(this, { device, recording, states, calls: [], own: [] });
   }
 
   /** Makes buffers, pipelines and bind groups. Calls onProgress(done, all) as pipelines are compiled. */
@@ -121,8 +91,8 @@ class Replay {
     const layouts = r.kernels.map((k) => this.#layout(k));
     let done = 0;
     const compiled = await Promise.allSettled(r.kernels.map(async (k, i) => {
-      const what = `the kernel ${k.name} [${k.variant}]`, code = forBrowser(k.wgsl, this.prepend);
-      const module = await guarded(device, what, () => device.createShaderModule({ label: k.name, code }));
+      const what = `the kernel ${k.name} [${k.variant}]`;
+      const module = await guarded(device, what, () => device.createShaderModule({ label: k.name, code: k.wgsl }));
       const layout = device.createPipelineLayout({ bindGroupLayouts: [layouts[i]] });
       const made = device.createComputePipelineAsync({ label: k.name, layout, compute: { module, entryPoint: "main" } });
       const pipeline = await made.catch((e) => { throw new Error(`The browser could not compile ${what}: ${e.message}`); });
@@ -202,18 +172,11 @@ class Replay {
     return found;
   }
 
-  /** Writes the bytes of an input or a state. */
-  write(name, bytes) {
-    const { buffer } = this.#named(["inputs", "states"], name);
-    let view = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
-    if (view.byteLength > this.recording.buffers[buffer].bytes) throw new Error(`${name} was given too many bytes.`);
-    if (view.byteLength % 4) {
-      const whole = new Uint8Array(Math.ceil(view.byteLength / 4) * 4);
-      whole.set(view);
-      view = whole;
-    }
-    const at = this.buffers[buffer];
-    this.device.queue.writeBuffer(at.buffer, at.offset, view);
+  /** Writes the values of an input or a state, whole words. */
+  write(name, values) {
+    const at = this.buffers[this.#named(["inputs", "states"], name).buffer];
+    if (values.byteLength > at.size) throw new Error(`${name} was given too many bytes.`);
+    this.device.queue.writeBuffer(at.buffer, at.offset, values);
   }
 
   /** Writes the scalars. All that the recording names must be given; others are left out. */
@@ -225,20 +188,11 @@ class Replay {
     this.device.queue.writeBuffer(this.buffers[at].buffer, 0, Float32Array.from(this.recording.scalars, (name) => values[name]));
   }
 
-  /** Adds all launches to a compute pass. */
-  encode(pass) {
-    for (const { pipeline, group, grid } of this.calls) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...grid);
-    }
-  }
-
   /** Runs all launches `times` in one pass and one submit. It returns before the device is done. */
   run(times = 1) {
     if (this.device.gone) throw new Error(this.device.gone);
     const encoder = this.device.createCommandEncoder(), pass = encoder.beginComputePass();
-    for (let i = 0; i < times; i++) this.encode(pass);
+    for (let i = 0; i < times; i++) encodeCalls(pass, this.calls);
     pass.end();
     this.device.queue.submit([encoder.finish()]);
   }
@@ -255,8 +209,7 @@ class Replay {
     const each = { f32: 4, u32: 4, f16: 2 }[ty.dtype.toLowerCase()];
     const bytes = ty.shape.reduce((n, d) => n * d, each), size = Math.ceil(bytes / 4) * 4;
     const staging = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = this.device.createCommandEncoder();
-    const at = this.buffers[buffer];
+    const encoder = this.device.createCommandEncoder(), at = this.buffers[buffer];
     encoder.copyBufferToBuffer(at.buffer, at.offset, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
     try {

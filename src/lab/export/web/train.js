@@ -1,38 +1,7 @@
 // Trains by what `study::Portable` holds: the recordings of a step, of views and of features, with their first values.
 // It knows nothing of the page around it.
 "use strict";
-
-/** A block of Philox4x32-10, as in src/base/rng.rs: four words of a counter c and a key k. */
-function philox(c, k) {
-  const product = (a, b) => { const p = BigInt(a) * BigInt(b); return [Number(p >> 32n), Number(p & 0xFFFFFFFFn)]; };
-  for (let i = 0; i < 10; i++) {
-    const [[high0, low0], [high1, low1]] = [product(0xD2511F53, c[0]), product(0xCD9E8D57, c[2])];
-    c = [(high1 ^ c[1] ^ k[0]) >>> 0, low1, (high0 ^ c[3] ^ k[1]) >>> 0, low0];
-    k = [(k[0] + 0x9E3779B9) >>> 0, (k[1] + 0xBB67AE85) >>> 0];
-  }
-  return c;
-}
-
-/** The order in which an epoch takes n images, bit for bit that of the native program (src/study/stage.rs). */
-function permutation(seed, epoch, n) {
-  const order = Uint32Array.from({ length: n }, (_, i) => i);
-  let words = [], block = 0;
-  const word = () => {
-    if (!words.length) words = philox([block++, epoch, 0, 0x73687566], seed);
-    return words.shift();
-  };
-  const below = (most) => {
-    for (;;) {
-      const product = BigInt(word()) * BigInt(most);
-      if (Number(product & 0xFFFFFFFFn) >= 2 ** 32 % most) return Number(product >> 32n);
-    }
-  };
-  for (let i = n - 1; i > 0; i--) {
-    const j = below(i + 1);
-    [order[i], order[j]] = [order[j], order[i]];
-  }
-  return order;
-}
+const ORDER = 0x73687566; // the stream of the order of an epoch's images, as in src/study/stage.rs
 
 /**
  * The share of rows from `known` on whose label wins the equal votes of the `k` rows before with the largest cosines. Every
@@ -71,21 +40,6 @@ async function neighbourAccuracy({ rows, labels, known, k }, told, stopped) {
   return right / (rows.length - known);
 }
 
-/** A file of safetensors. Whole numbers of 8 bytes come first, so that all values are aligned. */
-function safetensors(tensors, metadata) {
-  let at = 0;
-  const sorted = [...tensors].sort((a, b) => (b.dtype === "I64") - (a.dtype === "I64"));
-  const header = { __metadata__: metadata };
-  for (const { name, dtype, shape, bytes } of sorted) {
-    header[name] = { dtype, shape, data_offsets: [at, at + bytes.byteLength] };
-    at += bytes.byteLength;
-  }
-  let text = new TextEncoder().encode(JSON.stringify(header));
-  if (text.length % 8) text = new TextEncoder().encode(JSON.stringify(header) + " ".repeat(8 - text.length % 8));
-  const length = new Uint8Array(new BigUint64Array([BigInt(text.length)]).buffer);
-  return new Blob([length, text, ...sorted.map((t) => t.bytes)], { type: "application/octet-stream" });
-}
-
 class Trainer {
   /** `about` is the JSON of a Portable, `bytes` its values. */
   constructor(about, bytes) {
@@ -97,25 +51,14 @@ class Trainer {
 
   /** Opens the device and compiles everything. told(done, all) counts kernels. */
   async open(told) {
-    const a = this.about, recordings = [a.step, a.eye, a.views];
-    Object.assign(this, await openDevice(needs(recordings)));
-    try {
-      await this.#build(recordings, told);
-    } catch (e) {
-      // That the device was lost may be told after the error that follows from it. What was made is freed in any case.
-      const { device, lost } = this;
-      await Promise.race([lost, new Promise((done) => setTimeout(done, 500))]);
-      const why = device.gone || e.message;
-      [this.device, this.lost] = [];
-      device.destroy();
-      throw new Error(why);
-    }
-  }
-
-  async #build(recordings, told) {
-    const a = this.about, states = new Map(), all = recordings.reduce((n, r) => n + r.kernels.length, 0);
+    const a = this.about, states = new Map();
+    Object.assign(this, await openDevice({ limits: a.limits, optional: ["subgroups"] }));
+    const { device, info } = this;
+    this.software = info.fallback && info.lanes === a.lanes && device.features.has("subgroups");
+    const recordings = [this.software ? a.step_in_software : a.step, a.eye, a.views];
+    [this.replay, this.eye, this.viewer] = recordings.map((r) => new Replay(device, r, states));
+    const all = recordings.reduce((n, r) => n + r.kernels.length, 0);
     let done = 0;
-    [this.replay, this.eye, this.viewer] = recordings.map((r) => new Replay(this.device, r, { states }));
     for (const one of [this.replay, this.eye, this.viewer]) await one.build(() => told(++done, all));
     for (const { name, at, bytes } of a.tensors) {
       const owner = [this.replay, this.eye].find((r) => r.recording.states.some((s) => s.name === name));
@@ -123,8 +66,16 @@ class Trainer {
     }
   }
 
+  /** Frees what was made. The next opening begins anew. */
+  close() {
+    this.device?.destroy();
+    [this.device, this.lost] = [];
+  }
+
+  /** The order in which an epoch takes the images. */
   order(epoch) {
-    if (this.orderOf !== epoch) [this.orderOf, this.kept] = [epoch, permutation(this.about.seed, epoch, this.about.images)];
+    const { seed, images } = this.about;
+    if (this.orderOf !== epoch) [this.orderOf, this.kept] = [epoch, new Rng(seed, ORDER, epoch).permutation(images)];
     return this.kept;
   }
 
@@ -172,31 +123,20 @@ class Trainer {
     return neighbourAccuracy({ rows, labels: a.labels, known: a.images, k: a.neighbours }, told, stopped);
   }
 
-  /** The first images of the next step: for each output of the recording of views its name, dims and values. */
+  /** The first images of the next step as they are, and then each of the random views of them. */
   async views() {
     const a = this.about, at = this.taken % a.steps, epoch = Math.min(this.epoch, a.epochs - 1);
     const wide = a.views.inputs[0].ty.shape[0];
     this.viewer.write("indices", this.order(epoch).slice(at * a.batch, at * a.batch + wide));
     this.viewer.scalars({ epoch });
     this.viewer.run();
-    const all = [];
-    for (const { name, ty } of a.views.outputs) {
-      all.push({ name, dims: ty.shape, values: new Float32Array(await this.viewer.read(name)) });
-    }
-    return all.sort((x, y) => (x.name < y.name ? -1 : 1));
+    return Promise.all(a.views.outputs.map(async ({ name }) => new Float32Array(await this.viewer.read(name))));
   }
 
   /** The backbone as safetensors, with the names of torchvision. */
   async weights() {
-    const a = this.about, tensors = [];
-    for (const { name, ty } of a.step.states.filter((s) => s.name.startsWith(a.prefix))) {
-      const short = name.slice(a.prefix.length);
-      tensors.push({ name: short, dtype: ty.dtype, shape: ty.shape, bytes: await this.replay.read(name) });
-      if (short.endsWith("running_var")) { // torchvision's batch norm counts its batches
-        const bytes = new BigInt64Array([BigInt(this.taken)]).buffer;
-        tensors.push({ name: short.replace(/running_var$/, "num_batches_tracked"), dtype: "I64", shape: [], bytes });
-      }
-    }
-    return safetensors(tensors, { wgslab: a.metadata });
+    const { at, bytes, values } = this.about.file, parts = [this.bytes.subarray(at, at + bytes)];
+    for (const name of values) parts.push(name ? await this.replay.read(name) : new BigInt64Array([BigInt(this.taken)]));
+    return new Blob(parts, { type: "application/octet-stream" });
   }
 }

@@ -1,59 +1,17 @@
-// The values of a bench's inputs, made by the same generator as in the program (`base/rng.rs`, `kernels/catalog/case.rs`),
+// The values of a bench's inputs, made by the same generator as in the program (`rng.js`, `kernels/catalog/case.rs`),
 // and what is expected of outputs (`lab/export/bench/expected.rs`). Integers are the same bit for bit. A normal number is
 // rounded from f64, in which ln and cos may differ in the last bit: about one in 10^9 then differs in its last bit.
 "use strict";
 
-/** The high word of the product of two words. */
-function high(a, b) {
-  const al = a & 0xffff, ah = a >>> 16, bl = b & 0xffff, bh = b >>> 16;
-  const low = al * bl, m = ah * bl + (low >>> 16), n = al * bh + (m & 0xffff);
-  return (ah * bh + (m >>> 16) + (n >>> 16)) >>> 0;
+/** Uniform in [0, 1): the top 24 bits. */
+function uniform(rng) {
+  return (rng.word() >>> 8) / 16777216;
 }
 
-/** Counter-based random words: Philox4x32-10, addressed by (seed, stream). */
-class Rng {
-  constructor(seed, stream) {
-    Object.assign(this, { seed, stream, block: 0, used: 4, words: new Uint32Array(4) });
-  }
-
-  word() {
-    if (this.used === 4) {
-      let [c0, c1, c2, c3] = [this.block++, 0, 0, this.stream], k0 = this.seed >>> 0, k1 = 0;
-      for (let i = 0; i < 10; i++) {
-        const h0 = high(0xD2511F53, c0), h1 = high(0xCD9E8D57, c2);
-        const l0 = Math.imul(0xD2511F53, c0) >>> 0, l1 = Math.imul(0xCD9E8D57, c2) >>> 0;
-        c0 = (h1 ^ c1 ^ k0) >>> 0;
-        c2 = (h0 ^ c3 ^ k1) >>> 0;
-        c1 = l1;
-        c3 = l0;
-        k0 = (k0 + 0x9E3779B9) >>> 0;
-        k1 = (k1 + 0xBB67AE85) >>> 0;
-      }
-      this.words[0] = c0;
-      this.words[1] = c1;
-      this.words[2] = c2;
-      this.words[3] = c3;
-      this.used = 0;
-    }
-    return this.words[this.used++];
-  }
-
-  uniform() {
-    return (this.word() >>> 8) / 16777216;
-  }
-
-  below(n) {
-    const least = (4294967296 - n) % n;
-    for (;;) {
-      const word = this.word();
-      if (Math.imul(word, n) >>> 0 >= least) return high(word, n);
-    }
-  }
-
-  normal() {
-    const r = Math.sqrt(-2 * Math.log(1 - this.uniform()));
-    return Math.fround(r * Math.cos(2 * Math.PI * this.uniform()));
-  }
+/** Standard normal by Box–Muller. */
+function normal(rng) {
+  const r = Math.sqrt(-2 * Math.log(1 - uniform(rng)));
+  return Math.fround(r * Math.cos(2 * Math.PI * uniform(rng)));
 }
 
 const bitsView = new Float32Array(1), bitsWords = new Uint32Array(bitsView.buffer);
@@ -92,27 +50,22 @@ function numel(ty) {
 function filler({ kind, words }, rng, n) {
   const { fround } = Math;
   switch (kind) {
-    case "normal": return () => rng.normal();
-    case "halves": return () => fromHalf(halfBits(rng.normal()));
+    case "normal": return () => normal(rng);
+    case "halves": return () => fromHalf(halfBits(normal(rng)));
     case "away_from_zero": return () => {
-      const v = rng.normal(), away = fround(0.05);
+      const v = normal(rng), away = fround(0.05);
       return fround(v + (v < 0 || Object.is(v, -0) ? -away : away));
     };
     case "distinct": {
-      const order = Uint32Array.from({ length: n }, (_, i) => i);
-      for (let i = n - 1; i > 0; i--) {
-        const j = rng.below(i + 1), held = order[i];
-        order[i] = order[j];
-        order[j] = held;
-      }
+      const order = rng.permutation(n);
       return (i) => fround(fround(fround(order[i]) - fround(fround(n) / 2)) * fround(0.01));
     }
     case "uniform": {
       const [low, top] = words.map(fromBits), range = fround(top - low);
-      return () => fround(low + fround(range * rng.uniform()));
+      return () => fround(low + fround(range * uniform(rng)));
     }
     case "weights": return (i) => {
-      const keep = rng.uniform() >= 0.25, w = fround(0.5 + rng.uniform());
+      const keep = uniform(rng) >= 0.25, w = fround(0.5 + uniform(rng));
       return keep || i === 0 ? w : 0;
     };
     case "values": return (i) => fromBits(words[i % words.length]);
