@@ -160,7 +160,7 @@ fn what_stops_a_measurement_is_told_and_the_rest_is_kept() {
     browser.evaluate(
         "var calls = 0, time = Clock.prototype.time;
          Clock.prototype.time = function (...given) {
-             if (rows.some((r) => r.samples.turn.length) && ++calls === 20) this.device.destroy();
+             if (rows.some((r) => r.samples.turn.length) && ++calls === 3) this.device.destroy();
              return time.apply(this, given);
          };",
     );
@@ -173,7 +173,23 @@ fn what_stops_a_measurement_is_told_and_the_rest_is_kept() {
     assert!(said.contains(" 0 of 4 rows are measured."), "{said}");
     let why = browser.evaluate("rows[0].ms.textContent");
     assert!(why.as_str().unwrap().contains("did not compile its kernels within 0 s"), "{why}");
+    // Memory that is not there costs the rows of that case alone.
+    browser.evaluate(
+        "data.rule.compile_s = 60;
+         var build = Replay.prototype.build, pop = GPUDevice.prototype.popErrorScope;
+         Replay.prototype.build = async function () {
+             if (this.recording === data.cases[1].plans[0].recording) GPUDevice.prototype.popErrorScope = async function () {
+                 return await pop.call(this) || new GPUOutOfMemoryError('full');
+             };
+             try { return await build.call(this); } finally { GPUDevice.prototype.popErrorScope = pop; }
+         };",
+    );
+    let said = measured(&mut browser);
+    assert!(said.contains(" 2 of 4 rows are measured."), "{said}");
+    let why = browser.evaluate("rows[3].ms.textContent");
+    assert!(why.as_str().unwrap().contains("The device has too little memory for the buffers of"), "{why}");
     // A device that is too small.
+    browser.evaluate("Replay.prototype.build = build;");
     browser.evaluate("data.rule.compile_s = 60; data.cases[0].plans[0].recording.needs.limits.maxComputeWorkgroupsPerDimension = 1e6;");
     browser.evaluate("data.cases[1].plans[0].recording.needs.limits.maxBufferSize = 2 ** 50;");
     let said = measured(&mut browser);
