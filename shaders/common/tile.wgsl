@@ -10,6 +10,6 @@ fn tile(wid: vec3<u32>, groups: vec3<u32>, lane: u32, rows: u32, columns: u32) -
     let plane = (wid.y + wid.z * groups.y) * $PLANES + lane / ($ROWS * $COLUMNS);
     let first = wid.x / $ACROSS * p.tile;
     let column = wid.x % $ACROSS * $COLUMNS + lane % $COLUMNS;
-    let end = select(0u, min(first + p.tile, rows), plane < p.planes && column < columns);
+    let end = select(0u, min(first + p.tile, rows), (plane < p.planes) & (column < columns));
     return Tile(plane, first + lane / $COLUMNS % $ROWS, end, column);
 }

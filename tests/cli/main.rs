@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+mod drivers;
 mod kernels;
 mod runs;
 mod words;

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use wgslab::device::adapter::adapters;
@@ -21,6 +21,24 @@ pub fn adapter(test: &str) -> bool {
     let line = format!("{test} SKIPPED: no adapter. REQUIRE_GPU=1 makes this a failure.\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     false
+}
+
+/// Where Chromium's packages put SwiftShader's manifest; the Makefile has the same list.
+const SWIFTSHADER: [&str; 4] =
+    ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/usr/lib64/chromium-browser", "/opt/google/chrome"];
+
+/// The manifest of SwiftShader, a Vulkan driver that Chromium brings, or what the variable SWIFTSHADER names. Without it,
+/// this prints on the terminal that the test is skipped. With REQUIRE_SWIFTSHADER=1 it fails the test instead.
+pub fn swiftshader(test: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("SWIFTSHADER").map(PathBuf::from);
+    let mut usual = SWIFTSHADER.iter().map(|folder| Path::new(folder).join("vk_swiftshader_icd.json"));
+    let found = named.or_else(|| usual.find(|manifest| manifest.is_file()));
+    if found.is_none() {
+        assert!(std::env::var("REQUIRE_SWIFTSHADER").as_deref() != Ok("1"), "{test} needs Chromium's SwiftShader");
+        let line = format!("{test} SKIPPED: no SwiftShader. REQUIRE_SWIFTSHADER=1 makes this a failure.\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    found
 }
 
 /// The program, run in `dir`.

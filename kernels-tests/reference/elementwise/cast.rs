@@ -1,6 +1,6 @@
 //! cast: the nearest number of the other type, found by search where that is the simplest definition.
 
-use crate::reference::{Answer, Expected, Tensor, cast};
+use crate::reference::{Answer, Expected, HALF_ULP, Tensor, cast};
 use wgslab::kernels::cast::Cast;
 use wgslab::tape::Op;
 
@@ -33,13 +33,21 @@ fn half(x: f64) -> u32 {
     sign | nearest
 }
 
+/// A word as a float, and how far off it may be in units of 2⁻²⁴: not at all where it is a float, else it is either
+/// neighbour. WGSL lets a device choose, and SwiftShader rounds twice.
+fn float(word: u32) -> (f64, f64) {
+    let lost = (u32::BITS - word.leading_zeros()).saturating_sub(24);
+    let gap = 1u32 << lost;
+    (word.into(), if word.is_multiple_of(gap) { 0.0 } else { f64::from(gap) / HALF_ULP })
+}
+
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let x = &x[0];
     let op = cast::<Cast>(op);
     let answer = Answer::new(vec![match op {
         Cast::F16 => Expected::exact(x.f.iter().map(|&x| value(half(x))).collect()),
         Cast::F32 if !x.f.is_empty() => Expected::exact(x.f.clone()),
-        Cast::F32 => Expected::exact(x.u.iter().map(|&u| u as f64).collect()),
+        Cast::F32 => Expected::within(x.u.iter().map(|&u| float(u)).collect()),
         Cast::U32 => Expected::Words(x.f.iter().map(|f| f.clamp(0.0, 4_294_967_040.0) as u32).collect()),
         Cast::PackF16 => {
             let pair = |pair: &[f64]| half(pair[0]) | pair.get(1).map_or(0, |&x| half(x)) << 16;

@@ -32,9 +32,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ for n in 0..TJ
         let t_$m_$n = products.s_$m_$n;
         let j_$m_$n = j0 + column + $n * $STEPJ;
-        let counts_$m_$n = j_$m_$n < end && counts(i_$m, j_$m_$n);
+        let counts_$m_$n = (j_$m_$n < end) & counts(i_$m, j_$m_$n);
         now_$m = select(now_$m, max(now_$m, t_$m_$n), counts_$m_$n);
-        at_positive_$m = select(at_positive_$m, t_$m_$n, j_$m_$n < end && j_$m_$n == positive_$m);
+        at_positive_$m = select(at_positive_$m, t_$m_$n, (j_$m_$n < end) & (j_$m_$n == positive_$m));
         //@ end
         sum_$m *= exp(top_$m - now_$m);
         //@ for n in 0..TJ

@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
                 let low = 2u * t - (t & (stride - 1u));
                 let a = pairs[low];
                 let b = pairs[low + stride];
-                let swapped = b.x < a.x || (b.x == a.x && b.y < a.y);
+                let swapped = (b.x < a.x) | ((b.x == a.x) & (b.y < a.y));
                 if (swapped == ((low & run) == 0u)) {
                     pairs[low] = b;
                     pairs[low + stride] = a;

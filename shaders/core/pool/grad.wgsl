@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ for a in 0..HEIGHT
         let h$a = row * $HEIGHT + $a - p.padding_h;
         //@ for b in 0..WIDTH
-        let at_$a_$b = select(NOWHERE, h$a * p.width + w$b, h$a < p.height && w$b < p.width);
+        let at_$a_$b = select(NOWHERE, h$a * p.width + w$b, (h$a < p.height) & (w$b < p.width));
         var sum_$a_$b = 0.0;
         //@ end
         //@ end

@@ -16,7 +16,7 @@ fn begin(plane: u32, at: u32) -> Sum {
 }
 
 fn take(best: Sum, at: u32, v: f32, inside: bool) -> Sum {
-    let wins = v > best.value || is_nan(v);
+    let wins = (v > best.value) | is_nan(v);
     return Sum(select(best.value, v, wins), select(best.at, at, wins));
 }
 

@@ -11,6 +11,6 @@ fn share(o: u32, row: u32, column: u32, inside: bool) -> Share {
 }
 
 fn given(s: Share, at: u32, h: u32, w: u32) -> f32 {
-    let covers = h >= s.rows.x && h < s.rows.y && w >= s.columns.x && w < s.columns.y;
+    let covers = (h >= s.rows.x) & (h < s.rows.y) & (w >= s.columns.x) & (w < s.columns.y);
     return select(0.0, s.value, covers);
 }

@@ -125,7 +125,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let base = b * $C * p.plane;
     let choices = draw(0u, sample);
     let apply = unit(choices.x) < p.probability;
-    let to_gray = $C == 3 && unit(choices.y) < p.grayscale;
+    let to_gray = ($C == 3) & (unit(choices.y) < p.grayscale);
     let d = drawn(mulhi(choices.z, 24u), draw(1u, sample));
     //@ for told in 0..TOLD
     // Columns as TOLD in src/kernels/images/color_jitter.rs has them.
@@ -140,7 +140,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ end
     let until_contrast = plan(d, true, 0.0);
     var sum = 0.0;
-    for (var i = lane; i < select(0u, p.plane, apply && p.contrast > 0.0); i += 64u) {
+    for (var i = lane; i < select(0u, p.plane, apply & (p.contrast > 0.0)); i += 64u) {
         sum += gray(jitter(load(base + i), until_contrast));
     }
     partial[lane] = sum;

@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ for i in 0..2
         //@ for j in 0..2
         let at_$i_$j = vec2<i32>(corner) + vec2<i32>($j, $i);
-        let inside_$i_$j = all(at_$i_$j >= vec2<i32>(0)) && all(at_$i_$j < size);
+        let inside_$i_$j = all(at_$i_$j >= vec2<i32>(0)) & all(at_$i_$j < size);
         let w_$i_$j = abs(1.0 - $j.0 - part.x) * abs(1.0 - $i.0 - part.y);
         let pixel_$i_$j = select(0u, u32(at_$i_$j.y) * p.width + u32(at_$i_$j.x), inside_$i_$j);
         //@ for c in 0..C

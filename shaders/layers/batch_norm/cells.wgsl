@@ -14,6 +14,6 @@ fn cells_of(wid: vec3<u32>, groups: vec3<u32>, lane: u32) -> Cells {
     let begin = split * p.split_stride;
     let row = begin + (depth - split * p.depth) * 4u * p.width;
     let end = min(row + 4u * p.width, begin + p.split_stride);
-    let none = column >= p.width || depth >= p.depths;
+    let none = (column >= p.width) | (depth >= p.depths);
     return Cells(row + column, select(end, 0u, none), split * p.real + column / p.channel_stride % p.real);
 }

@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (m >= p.rows) {
         return;
     }
-    let inside = m < p.m && c < p.c;
+    let inside = (m < p.m) & (c < p.c);
     let at = select(p.w_start, p.w_start + m * p.w_m + c * p.w_c, inside);
     //@ for r in 0..3
     let row_$r = spread(w[at + (3u * $r) * p.w_tap], w[at + (3u * $r + 1u) * p.w_tap], w[at + (3u * $r + 2u) * p.w_tap]);

@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     var later = 0.0;
     for (var j = i + 1u + lane % ${LANES}u; j < p.rows; j += ${LANES}u) {
-        later += select(0.0, 1.0, indices[j] == indices[i] && !(weights[j] == 0.0));
+        later += select(0.0, 1.0, (indices[j] == indices[i]) & !(weights[j] == 0.0));
     }
     let totals = sum_lanes(lane, vec4<f32>(sum, later, 0.0, 0.0));
     if (held() || totals.y > 0.0 || weights[i] == 0.0) {

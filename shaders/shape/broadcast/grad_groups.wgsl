@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let g = group_index(wid, groups);
     let k = (g % tiles) * ${COLUMNS}u + column;
     let slice = g / tiles;
-    let owned = k < p.kept && slice < p.slices; // not the surplus of the last tile or of a folded grid
+    let owned = (k < p.kept) & (slice < p.slices); // not the surplus of the last tile or of a folded grid
     let start = slice * p.slice;
     let end = select(0u, min(start + p.slice, p.length), owned);
     let base = kept_at(k);

@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let column = lane / ${OUTSTRIDE}u % width;
     let t = lane / ${TERMSTRIDE}u % ${TERMS}u;
     let o = (g - s * blocks) * width + column;
-    let whole = o < p.outputs && s < p.slices;
+    let whole = (o < p.outputs) & (s < p.slices);
     let slot = t * width + column;
     lanes[slot] = walk(o, s * p.slice + t, select(0u, min((s + 1u) * p.slice, p.terms), whole));
     workgroupBarrier();

@@ -11,7 +11,7 @@ fn start() -> Acc {
 }
 
 fn merge(a: Acc, b: Acc) -> Acc {
-    return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
+    return select(a, b, (b.x > a.x) | ((b.x == a.x) & (b.y < a.y)));
 }
 
 fn store(slot: u32, a: Acc) {

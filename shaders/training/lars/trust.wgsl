@@ -28,6 +28,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let q = p.eta * norms.x / select(norms.y, 1e-30, norms.y < 1e-30);
         let share = q / scalars[tensor.w];
         let clipped = select(q, select(share, 1.0, share > 1.0), p.clip != 0u);
-        ratio[p.tensors[row + 1u].w] = select(clipped, 1.0, norms.x <= 0.0 || norms.y <= 0.0);
+        ratio[p.tensors[row + 1u].w] = select(clipped, 1.0, (norms.x <= 0.0) | (norms.y <= 0.0));
     }
 }

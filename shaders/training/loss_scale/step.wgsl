@@ -12,9 +12,9 @@ fn main() {
     let now = select(scale[0], p.initial, scale[0] == 0.0);
     let count = good[0] + 1.0;
     let bad = flag[0] != 0u;
-    let grown = !bad && count >= p.interval;
+    let grown = !bad & (count >= p.interval);
     let least = bitcast<f32>(27u << 23u); // 2⁻¹⁰⁰
     let most = bitcast<f32>(227u << 23u); // 2¹⁰⁰
     scale[0] = clamp(select(select(now, 2.0 * now, grown), 0.5 * now, bad), least, most);
-    good[0] = select(count, 0.0, bad || grown);
+    good[0] = select(count, 0.0, bad | grown);
 }

@@ -74,8 +74,9 @@ impl Pass {
         let naive = routes.len() - 1;
         let winograd = self.winograd().into_iter().flat_map(|w| w.variants(caps).into_iter().map(move |v| (v, w)));
         routes.splice(naive..naive, winograd.map(|(v, w)| (v, Route::Winograd(w))));
-        // With few channels in a group a tile of a product would be mostly empty.
-        let narrow = groups > 1 && (caps.software || c.min(k) / groups < 8);
+        // With few channels in a group a tile of a product would be mostly empty. What wins over tiles elsewhere knows one
+        // group.
+        let narrow = groups > 1 && (gemm::broadcasts(caps) || c.min(k) / groups < 8);
         routes.insert(if narrow { 0 } else { routes.len() - 1 }, ("direct", Route::Direct));
         routes
     }
@@ -153,7 +154,11 @@ mod tests {
         }
         assert_eq!(of(GradWeight, wide, &software), "broadcast tiled_64 tiled_128 direct naive");
         assert_eq!(of(Forward, depthwise, &gpu), "direct tiled_64 tiled_128 naive");
-        assert_eq!(of(Forward, [32, 32, 3, 4], &gpu), "tiled_64 tiled_128 direct naive");
+        let four_lanes = Caps { subgroup: Some((4, 4)), ..software.clone() };
+        assert!(of(Forward, [32, 32, 3, 4], &software).starts_with("direct"));
+        for caps in [&gpu, &four_lanes] {
+            assert_eq!(of(Forward, [32, 32, 3, 4], caps), "tiled_64 tiled_128 direct naive");
+        }
         assert_eq!(of(Forward, [128, 128, 1, 1], &gpu), "tiled_64 tiled_128 direct naive");
         assert_eq!(pass(Forward, DType::F16, wide).variants(&gpu), ["packed", "naive"]);
     }

@@ -117,7 +117,7 @@ impl Winograd {
 
     /// The variants whose workspace the adapter can bind.
     pub fn variants(&self, caps: &Caps) -> Vec<&'static str> {
-        let software = (caps.software && gemm::lanes(caps).is_some()).then_some(BROADCAST);
+        let software = gemm::broadcasts(caps).then_some(BROADCAST);
         let mut list: Vec<&'static str> = software.into_iter().chain([TILED]).collect();
         list.retain(|v| self.workspace(v, caps).iter().all(|t| t.bytes() <= caps.binding_bytes));
         list

@@ -53,9 +53,15 @@ pub(crate) fn variants(m: usize, n: usize, caps: &Caps) -> Vec<&'static str> {
     let mut v = tiles(m, n).to_vec();
     v.push("naive");
     if lanes(caps).is_some() {
-        v.insert(if caps.software { 0 } else { v.len() - 1 }, "broadcast");
+        v.insert(if broadcasts(caps) { 0 } else { v.len() - 1 }, "broadcast");
     }
     v
+}
+
+/// Whether the broadcast kernels are expected to win: on a software adapter that has their lanes. On one that has not, the
+/// tiles win as they do on a GPU.
+pub(crate) fn broadcasts(caps: &Caps) -> bool {
+    caps.software && lanes(caps).is_some()
 }
 
 /// Variants of a product of halves: `tiled_f16` needs `shader-f16`; `packed` reads words of two and runs everywhere.
