@@ -9,7 +9,7 @@
 // Block 0: apply?, gray?, which of the 24 orders. Block 1: a factor each.
 
 struct Params {
-    seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, plane: u32,
+    seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, images: u32, plane: u32,
     probability: f32, brightness: f32, contrast: f32, saturation: f32, hue: f32, grayscale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -121,12 +121,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         @builtin(local_invocation_index) lane: u32) {
     let b = group_index(wid, groups);
     if (b >= p.batch) { return; }
-    let sample = indices[b];
+    let sample = indices[b % p.images];
+    let view = b / p.images;
     let base = b * $C * p.plane;
-    let choices = draw(0u, sample);
+    let choices = draw_of(0u, sample, view);
     let apply = unit(choices.x) < p.probability;
     let to_gray = $C == 3 && unit(choices.y) < p.grayscale;
-    let d = drawn(mulhi(choices.z, 24u), draw(1u, sample));
+    let d = drawn(mulhi(choices.z, 24u), draw_of(1u, sample, view));
     //@ for told in 0..TOLD
     // Columns as TOLD in src/kernels/images/color_jitter.rs has them.
     if (lane == 0u) {

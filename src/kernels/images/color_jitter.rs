@@ -14,7 +14,7 @@ use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// Inputs: x f32 [B, C, H, W] in [0, 1], indices u32 [B], the scalars. Output: as x.
+/// Inputs: x f32 [B, C, H, W] in [0, 1], or [2 · B, C, H, W] of two views, indices u32 [B], the scalars. Output: as x.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ColorJitter {
     /// Where the draws come from.
@@ -42,7 +42,7 @@ pub const TOLD: [(&str, usize); 4] = [("jitter", 1), ("jitter_order", 4), ("jitt
 
 params! {
     struct Params {
-        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, plane: u32,
+        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, batch: u32, images: u32, plane: u32,
         probability: f32, brightness: f32, contrast: f32, saturation: f32, hue: f32, grayscale: f32,
     }
 }
@@ -67,7 +67,7 @@ impl Op for ColorJitter {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        self.draws.check_images("color_jitter", x)?;
+        self.draws.check_views("color_jitter", x)?;
         let strengths = [self.brightness, self.contrast, self.saturation, self.hue];
         if strengths.iter().any(|s| s.is_nan() || *s < 0.0) || self.hue > 0.5 {
             let what = format!("strengths {strengths:?} must not be negative, and hue at most 0.5");
@@ -85,6 +85,7 @@ impl Op for ColorJitter {
             stream,
             epoch,
             batch: batch as u32,
+            images: e.x[1].shape.dim(0) as u32,
             plane: (height * width) as u32,
             probability: self.probability,
             brightness: self.brightness,
@@ -114,21 +115,22 @@ impl Op for ColorJitter {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], (view, told)| {
+    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], (view, views, told)| {
         let draws = Draws { seed: 0xfeed_beef_0007, stream: 8, view, epoch: 1 };
         let [brightness, contrast, saturation, hue] = strengths;
         let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
         let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
-        let indices = (Type::u32([shape[0]]), Fill::Below(1000));
+        let indices = (Type::u32([shape[0] / views]), Fill::Below(1000));
         Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![5.0]))])
     };
     let all = [0.8, 0.8, 0.8, 0.2];
     vec![
-        case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], (0, true)),
-        case("all four, always", all, [1.0, 0.0], [11, 3, 7, 13], (0, false)),
-        case("some of them, some gray", all, [0.8, 0.2], [23, 3, 8, 8], (1, true)),
-        case("hue alone", [0.0, 0.0, 0.0, 0.5], [1.0, 0.0], [3, 3, 5, 13], (0, false)),
-        case("always gray", [0.4, 0.0, 0.4, 0.0], [0.5, 1.0], [5, 3, 6, 11], (0, false)),
-        case("one channel", all, [0.8, 0.5], [7, 1, 9, 11], (2, true)),
+        case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], (0, 1, true)),
+        case("all four, always", all, [1.0, 0.0], [11, 3, 7, 13], (0, 1, false)),
+        case("some of them, some gray", all, [0.8, 0.2], [23, 3, 8, 8], (1, 1, true)),
+        case("hue alone", [0.0, 0.0, 0.0, 0.5], [1.0, 0.0], [3, 3, 5, 13], (0, 1, false)),
+        case("always gray", [0.4, 0.0, 0.4, 0.0], [0.5, 1.0], [5, 3, 6, 11], (0, 1, false)),
+        case("two views", all, [0.8, 0.2], [14, 3, 6, 5], (3, 2, true)),
+        case("one channel", all, [0.8, 0.5], [7, 1, 9, 11], (2, 1, true)),
     ]
 }
