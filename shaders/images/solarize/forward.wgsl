@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let word = draw_of(0u, indices[s.sample % p.images], view).x;
     let turns = unit(word) < select(p.probability, p.second_probability, view == 1u);
     // No value is as large as the threshold of a sample that is left alone.
-    let least = select(3e38, p.threshold, turns);
+    let least = select(1e30, p.threshold, turns);
     //@ for told in 0..TOLD
     if (s.start < s.end && s.start == 0u && lane == 0u) {
         told[s.sample] = select(0.0, 1.0, turns);

@@ -115,14 +115,15 @@ impl Op for ColorJitter {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], (view, views, told)| {
-        let draws = Draws { seed: 0xfeed_beef_0007, stream: 8, view, epoch: 1 };
-        let [brightness, contrast, saturation, hue] = strengths;
-        let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
-        let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
-        let indices = (Type::u32([shape[0] / views]), Fill::Below(1000));
-        Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![5.0]))])
-    };
+    let case =
+        |name, strengths: [f32; 4], [probability, grayscale]: [f32; 2], shape: [usize; 4], (view, views, told)| {
+            let draws = Draws { seed: 0xfeed_beef_0007, stream: 8, view, epoch: 1 };
+            let [brightness, contrast, saturation, hue] = strengths;
+            let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
+            let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
+            let indices = (Type::u32([shape[0] / views]), Fill::Below(1000));
+            Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![5.0]))])
+        };
     let all = [0.8, 0.8, 0.8, 0.2];
     vec![
         case("one pixel", all, [1.0, 0.0], [1, 3, 1, 1], (0, 1, true)),
