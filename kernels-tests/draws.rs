@@ -71,7 +71,7 @@ const PLANTED: [[&str; 4]; 11] = [
     [DRAW, "p.stream + (more << 16u)", "(p.stream & 0xffffu) + (more << 16u)", "sigma with the other view's"],
 ];
 const CROP: &str = "images/crop_resize/random.wgsl";
-const JITTER: &str = "images/color_jitter/forward.wgsl";
+const JITTER: &str = "images/color_jitter/stages.wgsl";
 const DRAW: &str = "common/draw.wgsl";
 const RATIO: &str = "sqrt(between(exp(p.log_ratio_low), exp(p.log_ratio_high), d.y))";
 
