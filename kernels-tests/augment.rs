@@ -5,10 +5,10 @@ use crate::harness::{Named, device, ensure, named};
 use libtest_mimic::Trial;
 use wgslab::base::{Result as BaseResult, rng::Rng};
 use wgslab::data::Paged;
-use wgslab::data::augment::Augmentation;
+use wgslab::data::augment::{Augmentation, StoreViews};
 use wgslab::data::store::ImageStore;
 use wgslab::device::Gpu;
-use wgslab::nn::Recipe;
+use wgslab::nn::{Recipe, Views};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 const SIZE: usize = 13;
@@ -34,9 +34,10 @@ const AUGMENTATION: Augmentation = Augmentation {
 
 /// The trials.
 pub fn device_trials() -> Vec<Trial> {
-    let list: [Named; 7] = [
+    let list: [Named; 8] = [
         ("a view does not depend on the place in the batch", places),
         ("a view depends on epoch, view and seed", keys),
+        ("views made in one pass have the bits of each", one_pass),
         ("pages do not matter", pages),
         ("streamed images are those that the device holds", streamed),
         ("plain images are the bytes", plain),
@@ -135,6 +136,41 @@ fn keys() -> Result<(), String> {
         ensure(same == 0, format!("{same} of {} images are the same under another {what}", ids.len()))?;
     }
     Ok(())
+}
+
+/// With one recipe for both views, with two that one pass can make, and with two that it cannot.
+fn one_pass() -> Result<(), String> {
+    let recipe = Recipe { solarize_probability: 0.2, ..AUGMENTATION.recipe };
+    let other = Recipe { blur_probability: 0.0, solarize_probability: 0.9, ..recipe.clone() };
+    let far = Recipe { crop_scale: [0.1, 0.3], ..recipe.clone() };
+    for (pair, ops) in [([&recipe, &recipe], 5), ([&recipe, &other], 5), ([&other, &recipe], 5), ([&recipe, &far], 11)]
+    {
+        let gpu = device::gpu(true)?;
+        one_pass_of(&gpu, pair, ops).map_err(|e| e.to_string())??;
+    }
+    Ok(())
+}
+
+fn one_pass_of(gpu: &Gpu, recipes: [&Recipe; 2], ops: usize) -> BaseResult<Result<(), String>> {
+    let mut state = State::new();
+    let store = ImageStore::upload(gpu, &mut state, "train", &pixels(), [SIZE, 3], Some(1023))?;
+    let views = StoreViews { store: &store, seed: 9, out: OUT, mean: AUGMENTATION.mean, std: AUGMENTATION.std };
+    let mut t = Tape::new();
+    let indices = t.input("indices", Type::u32([COUNT]))?;
+    let both = views.both(&mut t, indices, 2, recipes)?;
+    let made = t.len();
+    t.output("both", both);
+    for (name, i) in [("first", 0), ("second", 1)] {
+        let view = views.view(&mut t, indices, 2 + i, recipes[i as usize])?;
+        t.output(name, view);
+    }
+    let plan = Plan::new(gpu, Schedule::new(&t, &Options::new(gpu.caps()))?, &state)?;
+    let ids: Vec<u32> = (0..COUNT as u32).rev().collect();
+    plan.run(gpu, &Feed::new().input("indices", &ids).scalar("epoch", 3.0))?;
+    let apart = [plan.read(gpu, "first")?, plan.read(gpu, "second")?].concat();
+    let told = format!("{recipes:?}");
+    Ok(ensure(plan.read(gpu, "both")? == apart, told.clone())
+        .and_then(|()| ensure(made == ops, format!("{told}: {made} ops"))))
 }
 
 fn pages() -> Result<(), String> {

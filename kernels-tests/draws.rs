@@ -63,15 +63,15 @@ const PLANTED: [[&str; 4]; 11] = [
     [CROP, "mulhi(d.w, p.size - width + 1u)", "mulhi(d.w, p.size - width)", "left"],
     [CROP, "mulhi(d.w,", "mulhi(d.z,", "left with top"],
     [CROP, "t < 10u", "t < 2u", "window"],
-    [CROP, "draw(10u, sample)", "draw(0u, sample)", "area with flip"],
+    [CROP, "draw_of(10u, sample, view)", "draw_of(0u, sample, view)", "area with flip"],
     [JITTER, "choice / 6u);", "choice / 8u);", "order"],
     [JITTER, "(1.0 + strength - low)", "(1.0 - low)", "factor 0"],
     [DRAW, "(high - low) * unit(word)", "(high - low) * unit(word) * unit(word)", "sigma"],
     [DRAW, "u32(scalars[p.epoch])", "0u", "sigma with the next epoch's"],
-    [DRAW, "p.stream)", "p.stream & 0xffffu)", "sigma with the other view's"],
+    [DRAW, "p.stream + (more << 16u)", "(p.stream & 0xffffu) + (more << 16u)", "sigma with the other view's"],
 ];
 const CROP: &str = "images/crop_resize/random.wgsl";
-const JITTER: &str = "images/color_jitter/forward.wgsl";
+const JITTER: &str = "images/color_jitter/stages.wgsl";
 const DRAW: &str = "common/draw.wgsl";
 const RATIO: &str = "sqrt(between(exp(p.log_ratio_low), exp(p.log_ratio_high), d.y))";
 

@@ -58,6 +58,7 @@ const IMAGES: &[(&str, Build)] = &[
         let crop = RandomCrop { draws: DRAWS, scale: [1.0, 1.0], ratio: [1.0, 1.0], flip: 1.0 };
         let op = CropResize {
             crop: Some(crop),
+            views: 1,
             size: 6,
             channels: 1,
             out: 11,
@@ -69,7 +70,16 @@ const IMAGES: &[(&str, Build)] = &[
         y(t.crop_resize(op, v["indices"], &[v["pages"]], Some(scalars))?)
     }),
     ("crop_resize/smaller", |t, v| {
-        let op = CropResize { crop: None, size: 12, channels: 3, out: 5, images_per_page: 3, told: false, held: false };
+        let op = CropResize {
+            crop: None,
+            views: 1,
+            size: 12,
+            channels: 3,
+            out: 5,
+            images_per_page: 3,
+            told: false,
+            held: false,
+        };
         y(t.crop_resize(op, v["indices"], &[v["pages"]], None)?)
     }),
     ("cutmix/four", |t, v| {
@@ -92,13 +102,14 @@ const IMAGES: &[(&str, Build)] = &[
     ("magnify/three", |t, v| y(t.magnify(v["x"], &[1.0, 2.0, 4.0], [5, 7])?)),
     ("normalize_images/rgb", |t, v| y(t.normalize(v["x"], [0.49, 0.48, 0.44], [0.25, 0.24, 0.26])?)),
     ("solarize/t0.6", |t, v| {
-        let (op, scalars) = (Solarize { draws: DRAWS, probability: 1.0, threshold: 0.6, told: false }, scalars(t)?);
+        let (op, scalars) =
+            (Solarize { draws: DRAWS, probability: [1.0; 2], threshold: 0.6, told: false }, scalars(t)?);
         y(t.solarize(op, v["x"], v["indices"], scalars)?)
     }),
 ];
 
 fn blurred(t: &mut Tape, v: &Vars, radius: u32, sigma: f32) -> BaseResult<Vec<(&'static str, Var)>> {
-    let op = GaussianBlur { draws: DRAWS, probability: 1.0, sigma: [sigma, sigma], radius, told: false };
+    let op = GaussianBlur { draws: DRAWS, probability: [1.0; 2], sigma: [sigma, sigma], radius, told: false };
     let scalars = scalars(t)?;
     y(t.gaussian_blur(op, v["x"], v["indices"], scalars)?)
 }

@@ -25,10 +25,10 @@ const CASES: [&str; 4] = ["colour_larger", "colour_smaller", "five_taps", "gray_
 const PLANTED: [[&str; 3]; 8] = [
     ["images/crop_resize/forward.wgsl", "select(column, p.out - 1u - column, w.mirror)", "column"],
     ["common/triangle.wgsl", "max(f32(n) / f32(out), 1.0)", "1.0"],
-    ["images/color_jitter/forward.wgsl", "vec3<f32>(0.2989, 0.587, 0.114)", "vec3<f32>(0.3333, 0.3334, 0.3333)"],
-    ["images/color_jitter/forward.wgsl", "sixth / 6.0 + turn", "sixth / 6.0 - turn"],
-    ["images/color_jitter/forward.wgsl", "to_contrast) { break; }", "to_contrast) { continue; }"],
-    ["images/color_jitter/forward.wgsl", "after = true;", "after = false;"],
+    ["images/color_jitter/stages.wgsl", "vec3<f32>(0.2989, 0.587, 0.114)", "vec3<f32>(0.3333, 0.3334, 0.3333)"],
+    ["images/color_jitter/stages.wgsl", "sixth / 6.0 + turn", "sixth / 6.0 - turn"],
+    ["images/color_jitter/stages.wgsl", "to_contrast) { break; }", "to_contrast) { continue; }"],
+    ["images/color_jitter/stages.wgsl", "after = true;", "after = false;"],
     ["images/gaussian_blur/forward.wgsl", "exp(-0.5 *", "exp(-0.6 *"],
     ["images/solarize/forward.wgsl", "V(1.0) - v", "V(0.99) - v"],
 ];

@@ -53,7 +53,12 @@ fn probability(rng: &mut Rng) -> f32 {
 
 fn draws(rng: &mut Rng) -> Draws {
     let seed = (rng.word() as u64) << 32 | rng.word() as u64;
-    Draws { seed, stream: rng.below(1 << 16) as u32, view: rng.below(1 << 16) as u32, epoch: rng.below(SCALARS) as u32 }
+    Draws {
+        seed,
+        stream: rng.below(1 << 16) as u32,
+        view: rng.below((1 << 16) - 1) as u32,
+        epoch: rng.below(SCALARS) as u32,
+    }
 }
 
 /// A few images of one or three channels. No side is below `least`; sometimes one is wider than a tile of 64 lanes.
@@ -61,6 +66,13 @@ fn shape(rng: &mut Rng, least: usize) -> [usize; 4] {
     let (images, channels) = (within(rng, 1, 4), [1, 3][rng.below(2)]);
     let width = if rng.below(16) == 0 { within(rng, 65, 140) } else { within(rng, least, 20) };
     [images, channels, within(rng, least, 20), width]
+}
+
+/// As [`sampled`], in one view or in two, one below the other.
+fn viewed(rng: &mut Rng, [images, c, h, w]: [usize; 4]) -> Vec<(Type, Fill)> {
+    let mut x = sampled(rng, [images, c, h, w]);
+    x[0].0 = Type::f32([images * within(rng, 1, 2), c, h, w]);
+    x
 }
 
 /// Images in [0, 1], the numbers of their samples, and scalars that hold an epoch.
@@ -79,7 +91,7 @@ fn color_jitter(rng: &mut Rng) -> Case {
     let (probability, grayscale, told) = (probability(rng), probability(rng), rng.below(2) == 0);
     let op = ColorJitter { draws: draws(rng), probability, brightness, contrast, saturation, hue, grayscale, told };
     let shape = shape(rng, 1);
-    Case::new("random", op, sampled(rng, shape))
+    Case::new("random", op, viewed(rng, shape))
 }
 
 fn crop_resize(rng: &mut Rng) -> Case {
@@ -90,7 +102,9 @@ fn crop_resize(rng: &mut Rng) -> Case {
         RandomCrop { draws: draws(rng), scale, ratio, flip: probability(rng) }
     });
     let told = crop.is_some() && rng.below(2) == 0;
-    let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
+    let views = 1 + u32::from(crop.is_some() && rng.below(2) == 0);
+    let op =
+        CropResize { crop, views, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
     // Sometimes one index is past the end. It must be clamped, not read.
     let mut x = vec![(Type::u32([within(rng, 1, 5)]), Fill::Below(count as u32 + 1))];
     for first in (0..count).step_by(images_per_page) {
@@ -124,12 +138,12 @@ fn gaussian_blur(rng: &mut Rng) -> Case {
     let sigma = [low, low + rng.uniform()];
     let op = GaussianBlur {
         draws: draws(rng),
-        probability: probability(rng),
+        probability: [(); 2].map(|()| probability(rng)),
         sigma,
         radius: radius as u32,
         told: rng.below(2) == 0,
     };
-    Case::new("random", op, sampled(rng, shape))
+    Case::new("random", op, viewed(rng, shape))
 }
 
 fn jigsaw(rng: &mut Rng) -> Case {
@@ -185,9 +199,9 @@ fn solarize(rng: &mut Rng) -> Case {
     let shape = shape(rng, 1);
     let op = Solarize {
         draws: draws(rng),
-        probability: probability(rng),
+        probability: [(); 2].map(|()| probability(rng)),
         threshold: rng.uniform(),
         told: rng.below(2) == 0,
     };
-    Case::new("random", op, sampled(rng, shape))
+    Case::new("random", op, viewed(rng, shape))
 }

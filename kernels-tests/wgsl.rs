@@ -266,6 +266,9 @@ fn files() -> Result<(), String> {
         if !used.contains(name.as_str()) {
             wrong.push(format!("{name} is used by no kernel of any case"));
         }
+        if let Some(number) = far(&text) {
+            wrong.push(format!("{name} has {number}, which overflows where it is scaled; 1e30 is as good as infinite"));
+        }
         if !text.starts_with("// ") {
             wrong.push(format!("{name} must say in its first line what it is"));
         }
@@ -273,6 +276,9 @@ fn files() -> Result<(), String> {
             wrong.push(format!("{name} has {} lines, more than {LINES}", text.lines().count()));
         }
         wrong.extend(branches(&text).map(|line| format!("{name}: && and || are branches; write (a) & (b): {line}")));
+    }
+    if far("let a = 3.4e38; // 1e38") != Some("3.4e38") || far("1e30 0xffffffffu").is_some() {
+        wrong.push("the test does not see a number that is too large".into());
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
@@ -285,6 +291,17 @@ fn branches(text: &str) -> impl Iterator<Item = &str> {
         let code = line.split("//").next().unwrap_or_default();
         let conditional = ["if (", "} else if (", "for (", "while ("].iter().any(|word| code.starts_with(word));
         !conditional && (code.contains("&&") || code.contains("||"))
+    })
+}
+
+/// A number above 1e31 in a shader. Such a one as the start of a maximum becomes infinite where it is multiplied, by 1/τ
+/// or by log₂ e in exp, and some drivers assume that nothing is infinite.
+fn far(text: &str) -> Option<&str> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    let words = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '.'));
+    words.filter(|w| w.starts_with(|c: char| c.is_ascii_digit())).find(|w| {
+        let number = w.trim_end_matches(['f', 'h']);
+        number.contains(['.', 'e']) && number.parse::<f32>().is_ok_and(|v| v > 1e31)
     })
 }
 

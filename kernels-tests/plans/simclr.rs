@@ -111,8 +111,8 @@ pub fn dispatches() -> Result<(), String> {
     let resnet = ResNet::resnet18(Stem::Small, 0.125, 3);
     let vit = Vit::tiny(8, 3);
     let subjects: [(&dyn Backbone, usize, &[&str]); 2] = [
-        (&resnet, 237, &["adam.step", "ema.forward", "found_inf.forward"]),
-        (&vit, 752, &["adam.step", "found_inf.forward"]),
+        (&resnet, 216, &["adam.step", "ema.forward", "found_inf.forward"]),
+        (&vit, 746, &["adam.step", "found_inf.forward"]),
     ];
     for (backbone, most, once) in subjects {
         let tape = step_of(&method, backbone).map_err(text)?;

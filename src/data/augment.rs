@@ -8,7 +8,7 @@ use crate::kernels::crop_resize::{self, CropResize, RandomCrop};
 use crate::kernels::draw::Draws;
 use crate::kernels::gaussian_blur::{self, GaussianBlur};
 use crate::kernels::solarize::{self, Solarize};
-use crate::nn::{Recipe, Views};
+use crate::nn::{Recipe, Views, apart};
 use crate::tape::{StepPart, Tape, Var};
 
 /// The random streams of the ops.
@@ -46,6 +46,17 @@ impl Views for StoreViews<'_> {
     fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var> {
         self.augmentation(recipe).view(t, self.store, indices, i, self.seed, self.out)
     }
+
+    /// Where the recipes differ in blur and solarize alone, each op makes both views in one pass.
+    fn both(&self, t: &mut Tape, indices: Var, first: u32, recipes: [&Recipe; 2]) -> Result<Var> {
+        let [a, b] = recipes;
+        let (blur_probability, solarize_probability) = (b.blur_probability, b.solarize_probability);
+        if a.off || *b != (Recipe { blur_probability, solarize_probability, ..a.clone() }) {
+            return apart(self, t, indices, first, recipes);
+        }
+        let made = Made { first, seed: self.seed, told: false, second: Some(b) };
+        Ok(self.augmentation(a).random(t, self.store, indices, made, self.out)?.0)
+    }
 }
 
 impl StoreViews<'_> {
@@ -68,11 +79,22 @@ pub struct Told {
     pub values: Var,
 }
 
+/// What is made of each image.
+#[derive(Clone, Copy)]
+struct Made<'a> {
+    /// The number of the only view, or of the first one.
+    first: u32,
+    seed: u64,
+    told: bool,
+    /// The recipe of a second view, if there is one. It differs in blur and solarize alone.
+    second: Option<&'a Recipe>,
+}
+
 impl Augmentation {
     /// One random view of the images at `indices`: crop and mirror, colours, blur, solarize, normalize. A step with
     /// probability 0 is left out. Where the recipe is off, the view is [`Augmentation::plain`]. f32 [B, channels, out, out].
     pub fn view(&self, t: &mut Tape, store: &ImageStore, indices: Var, view: u32, seed: u64, out: u32) -> Result<Var> {
-        Ok(self.random(t, store, indices, (view, seed, false), out)?.0)
+        Ok(self.random(t, store, indices, Made { first: view, seed, told: false, second: None }, out)?.0)
     }
 
     /// [`Augmentation::view`] number `view` of a seed, to the same bits, and what its ops drew, in their order: nothing where
@@ -85,7 +107,7 @@ impl Augmentation {
         (view, seed): (u32, u64),
         out: u32,
     ) -> Result<(Var, Vec<Told>)> {
-        self.random(t, store, indices, (view, seed, true), out)
+        self.random(t, store, indices, Made { first: view, seed, told: true, second: None }, out)
     }
 
     fn random(
@@ -93,13 +115,13 @@ impl Augmentation {
         t: &mut Tape,
         store: &ImageStore,
         indices: Var,
-        key: (u32, u64, bool),
+        made: Made<'_>,
         out: u32,
     ) -> Result<(Var, Vec<Told>)> {
         if self.recipe.off {
             return Ok((self.plain(t, store, indices, out)?, Vec::new()));
         }
-        t.part(StepPart::Augmentation, |t| self.steps(t, store, indices, key, out))
+        t.part(StepPart::Augmentation, |t| self.steps(t, store, indices, made, out))
     }
 
     fn steps(
@@ -107,7 +129,7 @@ impl Augmentation {
         t: &mut Tape,
         store: &ImageStore,
         indices: Var,
-        (view, seed, told): (u32, u64, bool),
+        Made { first, seed, told, second }: Made<'_>,
         out: u32,
     ) -> Result<(Var, Vec<Told>)> {
         let mut all = Vec::new();
@@ -117,12 +139,13 @@ impl Augmentation {
             made[0]
         };
         let epoch = t.scalar("epoch")?;
-        let draws = |stream| Draws::new(seed, stream, view, epoch);
+        let draws = |stream| Draws::new(seed, stream, first, epoch);
         let (r, pair) = (&self.recipe, |v: [f64; 2]| v.map(|x| x as f32));
         let (scale, ratio, flip) = (pair(r.crop_scale), pair(r.crop_ratio), r.flip_probability as f32);
         let crop = RandomCrop { draws: draws(CROP), scale, ratio, flip };
         let OnTape { pages, held } = store.on_tape(t)?;
-        let crop = CropResize { told, ..crop_of(store, Some(crop), out) };
+        let views = 1 + u32::from(second.is_some());
+        let crop = CropResize { views, told, ..crop_of(store, Some(crop), out) };
         let inputs: Vec<Var> = [indices].into_iter().chain(pages).chain([epoch.var]).chain(held).collect();
         let mut x = take(&crop_resize::TOLD, t.apply(crop, &inputs)?);
         if r.jitter_probability > 0.0 || r.grayscale_probability > 0.0 {
@@ -132,14 +155,16 @@ impl Augmentation {
             let op = ColorJitter { draws, probability, brightness, contrast, saturation, hue, grayscale, told };
             x = take(&color_jitter::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
-        if r.blur_probability > 0.0 {
-            let (draws, probability, sigma) = (draws(BLUR), r.blur_probability as f32, pair(r.blur_sigma));
+        let of_each = |of: fn(&Recipe) -> f64| [of(r), of(second.unwrap_or(r))].map(|p| p as f32);
+        let probability = of_each(|r| r.blur_probability);
+        if probability != [0.0; 2] {
+            let (draws, sigma) = (draws(BLUR), pair(r.blur_sigma));
             let op = GaussianBlur { draws, probability, sigma, radius: blur_radius(out), told };
             x = take(&gaussian_blur::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
-        if r.solarize_probability > 0.0 {
-            let (draws, probability) = (draws(SOLARIZE), r.solarize_probability as f32);
-            let op = Solarize { draws, probability, threshold: 0.5, told };
+        let probability = of_each(|r| r.solarize_probability);
+        if probability != [0.0; 2] {
+            let op = Solarize { draws: draws(SOLARIZE), probability, threshold: 0.5, told };
             x = take(&solarize::TOLD, t.apply(op, &[x, indices, epoch.var])?);
         }
         Ok((t.normalize(x, self.mean, self.std)?, all))
@@ -159,6 +184,7 @@ impl Augmentation {
 fn crop_of(store: &ImageStore, crop: Option<RandomCrop>, out: u32) -> CropResize {
     CropResize {
         crop,
+        views: 1,
         size: store.size as u32,
         channels: store.channels as u32,
         out,

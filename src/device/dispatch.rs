@@ -61,12 +61,12 @@ impl ParamBlocks {
     }
 }
 
-/// A grid of `n` workgroups in one list. A list longer than the limit of a dimension is folded over (x, y). Kernels
-/// unfold it with `group_index` of `shaders/common/index.wgsl` and must skip the surplus.
+/// A grid of `n` workgroups in one list. A list longer than the limit of a dimension is folded over (x, y), as evenly as it
+/// goes, so that few are surplus. Kernels unfold it with `group_index` of `shaders/common/index.wgsl` and must skip the surplus.
 pub fn groups_1d(n: usize) -> [u32; 3] {
     let n = n.max(1);
-    let x = n.min(65_535);
-    [x as u32, n.div_ceil(x) as u32, 1]
+    let y = n.div_ceil(65_535);
+    [n.div_ceil(y) as u32, y as u32, 1]
 }
 
 impl Gpu {
@@ -215,7 +215,11 @@ mod tests {
     fn long_lists_fold() {
         assert_eq!(groups_1d(0), [1, 1, 1]);
         assert_eq!(groups_1d(65_535), [65_535, 1, 1]);
-        let [x, y, _] = groups_1d(65_536);
-        assert!(x <= 65_535 && x as usize * y as usize >= 65_536);
+        assert_eq!(groups_1d(65_536), [32_768, 2, 1]);
+        for n in [65_537, 131_071, 1_000_003, 65_535 * 65_535] {
+            let [x, y, _] = groups_1d(n);
+            let launched = x as usize * y as usize;
+            assert!(x <= 65_535 && (n..n + y as usize).contains(&launched), "{n}: {x} by {y}");
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Gpu {
         shader.expect_valid()?;
         let reflected = shader.layout();
         fits(&shader.shown(), reflected, self.caps())?;
-        let checked = self.options().checked || shader.needs_checks();
+        let (checked, cleared) = (self.options().checked || shader.needs_checks(), shader.is_foreign());
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -150,7 +150,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: checked,
+                    zero_initialize_workgroup_memory: cleared,
                     ..Default::default()
                 },
                 cache: None,

@@ -405,6 +405,22 @@ mod tests {
         assert!(e.starts_with("b.wgsl:4"), "{e}");
     }
 
+    /// What is shown of a kernel, and compiled for a GPU that is not here, holds what the text says and nothing more.
+    #[test]
+    fn spirv_has_no_clearing_and_no_checks() {
+        const PIECE: Piece = Piece {
+            path: "a.wgsl",
+            text: "var<workgroup> a: array<u32, 64>;\n@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n\
+                   @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) lane: u32) {\n\
+                   a[lane] = lane / (lane + 1u); workgroupBarrier();\n\
+                   for (var i = 0u; i < lane; i++) { y[lane] += a[i]; } }\n",
+        };
+        let text = Kernel::new("t.t", "t", &[PIECE]).text(&Tree::default(), Language::Spirv).unwrap();
+        let count = |what: &str| text.matches(what).count();
+        assert_eq!([count("OpControlBarrier"), count("OpConstantNull"), count("OpUDiv")], [1, 0, 1], "{text}");
+        assert_eq!([count("OpSelect"), count("naga_div"), count("OpArrayLength")], [0; 3], "{text}");
+    }
+
     #[test]
     fn a_panic_of_the_compiler_on_edited_text_is_a_mistake_of_the_text() {
         const PIECE: Piece = piece!("elementwise/scale/forward.wgsl");
@@ -413,6 +429,11 @@ mod tests {
         crate::base::files::write_atomic(&file, format!("{}// more\n", PIECE.text).as_bytes()).unwrap();
         let tree = Tree::load(dir.path()).unwrap();
         let kernel = Kernel::new("scale.forward", "portable", &[piece!("common/index.wgsl"), PIECE]);
+        let edited = kernel.shader(&tree).unwrap();
+        assert!(
+            edited.needs_checks() && !edited.is_foreign(),
+            "an edit is checked, and sees what a committed text sees"
+        );
         let reflect_by =
             |tree: &Tree, parse: Parse| reflect(kernel.source(tree).unwrap(), &Text::of(&kernel, tree), parse);
         let e = reflect_by(&tree, |_| panic!("a bug of naga")).unwrap_err();

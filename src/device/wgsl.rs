@@ -107,6 +107,12 @@ impl Shader {
         self.origin != Origin::Committed
     }
 
+    /// Whether it was read from a file. Such text gets cleared workgroup memory. An edit does not, since no committed text
+    /// does: a clearing would hide what it forgot, and on a GPU add to its time.
+    pub fn is_foreign(&self) -> bool {
+        self.origin == Origin::Foreign
+    }
+
     pub(super) fn text(&self) -> Text {
         let name = format!("{} [{}]", self.name, self.variant);
         match &self.origin {

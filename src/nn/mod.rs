@@ -33,7 +33,7 @@ pub use micro::Micro;
 pub use optimization::Optimization;
 pub use optimizer::Optimizer;
 pub use recipe::Recipe;
-pub use recorder::{Loss, Progress, Recorder, Turn, Views};
+pub use recorder::{Loss, Progress, Recorder, Turn, Views, apart};
 pub use resnet::{Depth, ResNet, Stem};
 pub use sequential::Layer;
 pub use transformer::Transformer;

@@ -15,6 +15,22 @@ pub trait Views {
     /// View `i` of the images at `indices` u32 [B], made by `recipe`: f32 [B, C, H, W]. Different `i` are independent
     /// random draws.
     fn view(&self, t: &mut Tape, indices: Var, i: u32, recipe: &Recipe) -> Result<Var>;
+
+    /// View `first` and the one after it, each by its recipe, one below the other: f32 [2 · B, C, H, W]. They have the bits
+    /// of [`Views::view`].
+    fn both(&self, t: &mut Tape, indices: Var, first: u32, recipes: [&Recipe; 2]) -> Result<Var> {
+        apart(self, t, indices, first, recipes)
+    }
+}
+
+/// [`Views::both`] where each view is made by itself.
+pub fn apart<V>(views: &V, t: &mut Tape, indices: Var, first: u32, recipes: [&Recipe; 2]) -> Result<Var>
+where
+    V: Views + ?Sized,
+{
+    let mut view = |i: u32, recipe| t.layer(&format!("view{i}"), |t| views.view(t, indices, i, recipe));
+    let made = [view(first, recipes[0])?, view(first + 1, recipes[1])?];
+    t.concat(&made, 0)
 }
 
 /// A recording of a step in progress.
@@ -82,6 +98,12 @@ impl Recorder<'_> {
         self.t.layer(&format!("view{i}"), |t| views.view(t, indices, i, recipe))
     }
 
+    /// View `first` of the images and the one after it, each by its recipe, one below the other: f32 [2 · batch, C, H, W].
+    pub fn both_views(&mut self, first: u32, recipes: [&Recipe; 2]) -> Result<Var> {
+        let (views, indices) = (self.views, self.indices);
+        self.t.layer("views", |t| views.both(t, indices, first, recipes))
+    }
+
     /// An input that the method's `inputs` fills before each step.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<Var> {
         self.t.input(name, ty)
@@ -100,26 +122,36 @@ impl Recorder<'_> {
         self.backbone.tokens(self.t, self.params, &prefix, x, rows)
     }
 
-    /// Records `f` on several views of the images, each [batch, ..], joined one after the other in one batch. Batch
-    /// norm gives each view its own statistics. The values are those of one pass for each view, at the cost of one
-    /// pass. Returns what `f` returns, of [views · batch, ..]. It is an error outside [`Mode::Train`].
-    pub fn together<T>(&mut self, views: &[Var], f: impl FnOnce(&mut Self, Var) -> Result<T>) -> Result<T> {
+    /// Records `f` on several views of the images, x [views · batch, ..], which lie one below the other. Batch norm gives
+    /// each view its own statistics. The values are those of one pass for each view, at the cost of one pass. Returns
+    /// what `f` returns, of [views · batch, ..]. It is an error outside [`Mode::Train`].
+    pub fn together<T>(&mut self, x: Var, f: impl FnOnce(&mut Self, Var) -> Result<T>) -> Result<T> {
         if self.mode != Mode::Train {
             let mode = self.mode;
             return Err(Error::Failed(format!(
                 "views pass a network together only in Mode::Train, where batch norm can see each view; the mode is {mode:?}"
             )));
         }
-        let x = self.t.layer("views", |t| t.concat(views, 0))?;
-        let before = std::mem::replace(&mut self.mode, Mode::Views(views.len()));
+        let (rows, batch) = (self.t.shape(x).dims().first().map_or(0, |&d| d as usize), self.batch);
+        if rows == 0 || !rows.is_multiple_of(batch) {
+            let what = format!("{} holds no views of {batch} images, one below the other", self.t.shape(x));
+            return Err(Error::shape("together", what));
+        }
+        let before = std::mem::replace(&mut self.mode, Mode::Views(rows / batch));
         let y = f(self, x);
         self.mode = before;
         y
     }
 
-    /// The rows [batch, D] of view `i` in `y` [views · batch, D].
+    /// The rows [batch, ..] of view `i` in `y` [views · batch, ..].
     pub fn of_view(&mut self, y: Var, i: usize) -> Result<Var> {
         self.t.slice(y, 0, i * self.batch, self.batch)
+    }
+
+    /// Two views, y [2 · batch, ..], in the other order.
+    pub fn swapped(&mut self, y: Var) -> Result<Var> {
+        let views = [self.of_view(y, 1)?, self.of_view(y, 0)?];
+        self.t.layer("views", |t| t.concat(&views, 0))
     }
 
     /// Turns values of a micro-batch into values of all images of the step: f32 [k · images, ..] each, with view v of

@@ -44,7 +44,7 @@ impl Method for BarlowTwins {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let views = self.views.views(r)?;
         let d = self.projection_dim;
-        let z = r.together(&views, |r, x| {
+        let z = r.together(views, |r, x| {
             let features = r.features(x)?;
             let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d)];
             r.head("projection", features, &layers)

@@ -64,15 +64,16 @@ impl Byol {
 
 impl Method for Byol {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        let [a, b] = self.views.views(r)?;
+        let views = self.views.views(r)?;
         let prediction = head([self.prediction_hidden_dim, self.projection_dims[1]]);
-        let predicted = r.together(&[a, b], |r, x| {
+        let predicted = r.together(views, |r, x| {
             let z = self.projected(r, x)?;
             r.head("prediction", z, &prediction)
         })?;
         // The target sees the views in the other order, so that row i of the prediction and row i of the target belong
         // together.
-        let target = r.player(TARGET, Some(""), |r| r.together(&[b, a], |r, x| self.projected(r, x)))?;
+        let swapped = r.swapped(views)?;
+        let target = r.player(TARGET, Some(""), |r| r.together(swapped, |r, x| self.projected(r, x)))?;
         let n = 2 * r.batch;
         let loss = r.t.layer("loss", |t| {
             let target = t.detach(target)?;

@@ -139,11 +139,12 @@ impl Dino {
 
 impl Method for Dino {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
-        let [a, b] = self.views.views(r)?;
-        let student = r.together(&[a, b], |r, x| self.outputs(r, x))?;
+        let views = self.views.views(r)?;
+        let student = r.together(views, |r, x| self.outputs(r, x))?;
         // The teacher sees the views in the other order, so that row i of the student and row i of the teacher belong
         // together.
-        let teacher = r.player(TEACHER, Some(""), |r| r.together(&[b, a], |r, x| self.outputs(r, x)))?;
+        let swapped = r.swapped(views)?;
+        let teacher = r.player(TEACHER, Some(""), |r| r.together(swapped, |r, x| self.outputs(r, x)))?;
         let [student, teacher] = r.whole_batch([student, teacher])?;
         let center = r.params.statistic(r.t, CENTER, [1, self.output_dim], Init::Zeros)?;
         let sharpness = r.t.scalar(SCALARS[1])?;

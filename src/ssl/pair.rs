@@ -23,13 +23,12 @@ impl Pair {
         self.solarize_probability.iter().try_for_each(|&p| share("views.solarize_probability", p))
     }
 
-    /// Records both views.
-    pub fn views(&self, r: &mut Recorder<'_>) -> Result<[Var; 2]> {
-        let mut view = |i: usize| {
+    /// Records both views, one below the other: f32 [2 · batch, C, H, W].
+    pub fn views(&self, r: &mut Recorder<'_>) -> Result<Var> {
+        let [first, second] = [0, 1].map(|i| {
             let (blur_probability, solarize_probability) = (self.blur_probability[i], self.solarize_probability[i]);
-            let recipe = Recipe { blur_probability, solarize_probability, ..r.recipe.clone() };
-            r.view(i as u32, &recipe)
-        };
-        Ok([view(0)?, view(1)?])
+            Recipe { blur_probability, solarize_probability, ..r.recipe.clone() }
+        });
+        r.both_views(0, [&first, &second])
     }
 }

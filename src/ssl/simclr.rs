@@ -40,8 +40,7 @@ impl Method for SimClr {
     /// The parameters of the network are named under `backbone.`, those of the head under `projection.`.
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let recipe = r.recipe.clone();
-        let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
-        let x = r.t.layer("views", |t| t.concat(&views, 0))?;
+        let x = r.both_views(0, [&recipe, &recipe])?;
         let features = r.features(x)?;
         let [hidden, out] = self.projection_dims;
         let z = r.head("projection", features, &[Layer::Linear(hidden), Layer::Relu, Layer::Linear(out)])?;

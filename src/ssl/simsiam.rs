@@ -40,9 +40,9 @@ impl Checked for SimSiam {
 impl Method for SimSiam {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let recipe = r.recipe.clone();
-        let views = [r.view(0, &recipe)?, r.view(1, &recipe)?];
+        let views = r.both_views(0, [&recipe, &recipe])?;
         let (d, hidden) = (self.projection_dim, self.prediction_hidden_dim);
-        let [z, p] = r.together(&views, |r, x| {
+        let [z, p] = r.together(views, |r, x| {
             let features = r.features(x)?;
             let layers = [Unbiased(d), BatchNorm, Relu, Unbiased(d), BatchNorm, Relu, Unbiased(d), PlainBatchNorm];
             let z = r.head("projection", features, &layers)?;

@@ -52,7 +52,7 @@ impl Method for Vicreg {
     fn record(&self, _: &Turn, r: &mut Recorder<'_>) -> Result<Loss> {
         let views = self.views.views(r)?;
         let d = self.projection_dim;
-        let z = r.together(&views, |r, x| {
+        let z = r.together(views, |r, x| {
             let features = r.features(x)?;
             r.head("projection", features, &[Linear(d), BatchNorm, Relu, Linear(d), BatchNorm, Relu, Unbiased(d)])
         })?;

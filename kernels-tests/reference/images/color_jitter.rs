@@ -55,7 +55,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let (mut pairs, mut told) = (vec![(0.0, 0.0); batch * channels * plane], Vec::new());
     for b in 0..batch {
         let at = |c: usize, i: usize| (b * channels + c) * plane + i;
-        let words = |block| op.draws.words(block, x[1].u[b], epoch);
+        let (draws, index) = (op.draws.after((b / x[1].dim(0)) as u32), x[1].u[b % x[1].dim(0)]);
+        let words = |block| draws.words(block, index, epoch);
         let mut image: Image = (0..plane).map(|i| [0, 1, 2].map(|c| x[0].f[at(c.min(channels - 1), i)])).collect();
         // How far a rounding error can grow: each stage scales its input and what the input is blended with.
         let mut growth = 1.0;

@@ -65,13 +65,15 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         .collect();
     let (mut pairs, mut told) = (Vec::new(), Vec::new());
     let mut most = 1;
-    for &index in &x[0].u {
+    for row in 0..op.views as usize * x[0].dim(0) {
+        let (view, index) = ((row / x[0].dim(0)) as u32, x[0].u[row % x[0].dim(0)]);
         let (sample, place) = match held {
             Some(held) => (index, held.iter().position(|&h| h == index).unwrap()),
             None => (index.min(images.len() as u32 - 1), (index as usize).min(images.len() - 1)),
         };
         let window = op.crop.map(|c| {
             let scalars = &x[x.len() - 1].f;
+            let c = RandomCrop { draws: c.draws.after(view), ..c };
             draw(&c, size, sample, scalars[c.draws.epoch as usize] as u32)
         });
         let (left, top, width, height, mirror) = window.unwrap_or((0, 0, size, size, false));

@@ -15,17 +15,18 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     };
     let (mut pairs, mut told) = (Vec::new(), Vec::new());
     for b in 0..batch {
-        let words = op.draws.words(0, x[1].u[b as usize], epoch);
+        let (view, index) = (b as usize / x[1].dim(0), x[1].u[b as usize % x[1].dim(0)]);
+        let (words, probability) = (op.draws.after(view as u32).words(0, index, epoch), op.probability[view]);
         let [low, high] = op.sigma.map(f64::from);
         let sigma = low + (high - low) * unit(words[1]) as f64;
-        told.push((f64::from(u8::from(unit(words[0]) < op.probability)), 0.0));
+        told.push((f64::from(u8::from(unit(words[0]) < probability)), 0.0));
         told.push((sigma, high));
         let weight = |d: i64| (-0.5 * (d as f64 / sigma).powi(2)).exp();
         let total: f64 = (-radius..=radius).map(weight).sum();
         for c in 0..channels {
             let pixel = |i: i64, j: i64| x[0].f[(((b * channels + c) * height + i) * width + j) as usize];
             for (i, j) in (0..height).flat_map(|i| (0..width).map(move |j| (i, j))) {
-                if unit(words[0]) >= op.probability {
+                if unit(words[0]) >= probability {
                     pairs.push((pixel(i, j), 0.0)); // a copy, to the bit
                     continue;
                 }

@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     //@ for m in 0..TI
     let i_$m = first_row(block, lane) + $m * $STEPI;
     let positive_$m = positive(i_$m);
-    var top_$m = -3.4e38;
+    var top_$m = -1e30;
     var sum_$m = 0.0;
     var at_positive_$m = 0.0;
     //@ end

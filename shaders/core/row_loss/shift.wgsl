@@ -7,7 +7,7 @@ fn shift_of(i: u32, lane: u32, end: u32) -> vec4<f32> {
     //@ for s in 0..SOURCES
     //@ let top = s * 2
     //@ let log = s * 2 + 1
-    var top_$s = -3.4e38;
+    var top_$s = -1e30;
     for (var k = lane % ${LANES}u; k < end; k += ${LANES}u) {
         top_$s = max(top_$s, max_v(source_$s(i, k)));
     }

@@ -3,7 +3,9 @@
 
 fn apply(x: vec4<f32>) -> vec4<f32> {
     let raised = select(x, vec4<f32>(p.a), x < vec4<f32>(p.a));
-    return select(raised, vec4<f32>(p.b), raised > vec4<f32>(p.b));
+    let lowered = select(raised, vec4<f32>(p.b), raised > vec4<f32>(p.b));
+    // On bits: a driver may assume that no float is a NaN, and make a maximum of a comparison.
+    return select(lowered, x, (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
 }
 
 fn apply_grad(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {

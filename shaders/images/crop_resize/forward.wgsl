@@ -1,13 +1,14 @@
 // crop_resize: y = a window of each image, resized to out × out, as fractions of 255.
 // An invocation makes 16 output pixels, all channels; a workgroup owns 1024 pixels in a row of one sample, so the
 // window is found once for 16 pixels. A launch writes only the samples whose image lies in its page.
+// Row b is image b % images, in the view that is b / images views after the first.
 // An image is size × size × $C bytes, four to a word, from a whole word on. Indices past the last image are clamped.
 // The filter is common/triangle.wgsl.
 
 struct Params {
     seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
     scale_low: f32, scale_high: f32, log_ratio_low: f32, log_ratio_high: f32, flip: f32,
-    batch: u32, page: u32, images_per_page: u32, count: u32, words: u32, size: u32, out: u32, chunks: u32,
+    batch: u32, images: u32, page: u32, images_per_page: u32, count: u32, words: u32, size: u32, out: u32, chunks: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
@@ -21,8 +22,8 @@ struct Params {
 @group(0) @binding($AT) var<storage, read> held: array<u32>;
 
 // Where a sample lies. The images nearly always lie in the order of the indices.
-fn place_of(sample: u32, b: u32) -> u32 {
-    var place = min(b, p.count - 1u);
+fn place_of(sample: u32, at: u32) -> u32 {
+    var place = min(at, p.count - 1u);
     for (var i = 0u; i < p.count && held[place] != sample; i++) { place = i; }
     return place;
 }
@@ -48,17 +49,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let b = group / p.chunks;
     if (b >= p.batch) { return; }
     //@ for all in 0..1-HELD
-    let sample = min(indices[b], p.count - 1u);
+    let sample = min(indices[b % p.images], p.count - 1u);
     if (sample / p.images_per_page != p.page) { return; }
     let base = (sample % p.images_per_page) * p.words;
     //@ end
     //@ for held in 0..HELD
-    let sample = indices[b];
-    let place = place_of(sample, b);
+    let sample = indices[b % p.images];
+    let place = place_of(sample, b % p.images);
     if (place / p.images_per_page != p.page) { return; }
     let base = (place % p.images_per_page) * p.words;
     //@ end
-    let w = window(sample);
+    let w = window(sample, b / p.images);
     //@ for told in 0..TOLD
     // Columns as TOLD in src/kernels/images/crop_resize.rs has them.
     if (group % p.chunks == 0u && lane == 0u) {

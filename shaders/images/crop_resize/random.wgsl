@@ -4,11 +4,11 @@
 
 @group(0) @binding(4) var<storage, read> scalars: array<f32>;
 
-fn window(sample: u32) -> Window {
+fn window(sample: u32, view: u32) -> Window {
     let size = f32(p.size);
-    let mirror = unit(draw(10u, sample).x) < p.flip;
+    let mirror = unit(draw_of(10u, sample, view).x) < p.flip;
     for (var t = 0u; t < 10u; t++) {
-        let d = draw(t, sample);
+        let d = draw_of(t, sample, view);
         let side = size * sqrt(between(p.scale_low, p.scale_high, d.x));
         let stretch = exp(0.5 * between(p.log_ratio_low, p.log_ratio_high, d.y));
         let width = u32(round(side * stretch));

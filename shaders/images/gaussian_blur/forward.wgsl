@@ -8,8 +8,8 @@
 
 struct Params {
     seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
-    columns: u32, columns_per_sample: u32, height: u32, width: u32,
-    probability: f32, sigma_low: f32, sigma_high: f32,
+    columns: u32, columns_per_sample: u32, images: u32, height: u32, width: u32,
+    probability: f32, second_probability: f32, sigma_low: f32, sigma_high: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -31,17 +31,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         @builtin(local_invocation_index) lane: u32) {
     let i = group_index(wid, groups) * 64u + lane;
     if (i >= p.columns) { return; }
-    let d = draw(0u, indices[i / p.columns_per_sample]);
+    let b = i / p.columns_per_sample;
+    let view = b / p.images;
+    let d = draw_of(0u, indices[b % p.images], view);
+    let blurs = unit(d.x) < select(p.probability, p.second_probability, view == 1u);
     let column = i % p.width;
     let plane = (i / p.width) * p.width * p.height;
     //@ for told in 0..TOLD
     // Columns as TOLD in src/kernels/images/gaussian_blur.rs has them.
     if (i % p.columns_per_sample == 0u) {
-        told[2u * (i / p.columns_per_sample)] = select(0.0, 1.0, unit(d.x) < p.probability);
-        told[2u * (i / p.columns_per_sample) + 1u] = between(p.sigma_low, p.sigma_high, d.y);
+        told[2u * b] = select(0.0, 1.0, blurs);
+        told[2u * b + 1u] = between(p.sigma_low, p.sigma_high, d.y);
     }
     //@ end
-    if (unit(d.x) >= p.probability) {
+    if (!blurs) {
         for (var r = 0u; r < p.height; r++) { y[plane + r * p.width + column] = x[plane + r * p.width + column]; }
         return;
     }

@@ -4,8 +4,8 @@
 // Block 0: solarize?
 
 struct Params {
-    seed_low: u32, seed_high: u32, stream: u32, epoch: u32, samples: u32, units: u32, chunks: u32,
-    probability: f32, threshold: f32,
+    seed_low: u32, seed_high: u32, stream: u32, epoch: u32, samples: u32, images: u32, units: u32, chunks: u32,
+    probability: f32, second_probability: f32, threshold: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<V>;
@@ -20,11 +20,14 @@ struct Params {
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let s = span_of(group_index(wid, groups));
+    let view = s.sample / p.images;
+    let word = draw_of(0u, indices[s.sample % p.images], view).x;
+    let turns = unit(word) < select(p.probability, p.second_probability, view == 1u);
     // No value is as large as the threshold of a sample that is left alone.
-    let least = select(3e38, p.threshold, unit(draw(0u, indices[s.sample]).x) < p.probability);
+    let least = select(1e30, p.threshold, turns);
     //@ for told in 0..TOLD
     if (s.start < s.end && s.start == 0u && lane == 0u) {
-        told[s.sample] = select(0.0, 1.0, unit(draw(0u, indices[s.sample]).x) < p.probability);
+        told[s.sample] = select(0.0, 1.0, turns);
     }
     //@ end
     for (var i = s.start + lane; i < s.end; i += 64u) {

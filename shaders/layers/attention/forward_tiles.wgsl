@@ -1,6 +1,6 @@
 // attention.forward: y_i = Σ_j exp(s_ij − lse_i)·v_j, s_ij = scale·⟨q_i, k_j⟩, lse_i = log Σ_j exp(s_ij), in one walk over
-// the keys with a running maximum (online softmax). A workgroup owns 64 queries of a head and walks the keys in tiles
-// of 32: their scores by tile.wgsl, the new maximum of each row over its eight lanes, then the tile's share of y.
+// the keys with a running maximum (online softmax). A workgroup owns 8·$R queries of a head and walks the keys in
+// tiles of 8·$N: their scores by tile.wgsl, the new maximum of each row over its eight lanes, then the tile's share of y.
 
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
@@ -18,7 +18,7 @@ fn summand_0(row: u32, unit: u32) -> vec4<f32> {
     return v[row * p.width + unit];
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let tile = group_index(wid, groups);
@@ -26,19 +26,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (head >= p.total) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let i0 = (tile % p.blocks) * 64u;
+    let i0 = (tile % p.blocks) * (8 * $R);
     let ly = lane / 8u;
     let lx = lane % 8u;
     let keys = keys_of(head);
-    let end = visible(keys, min(i0 + 64u, p.t) - 1u);
-    var top = vec4<f32>(LOWEST); // of rows ly + 16 m
+    let end = visible(keys, min(i0 + 8 * $R, p.t) - 1u);
+    var top = vec4<f32>(LOWEST); // of rows ly + 8 m
     var total = vec4<f32>(0.0);  // over this lane's keys
-    for (var j0 = 0u; j0 < end; j0 += 32u) {
-        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
-        let j = vec4<u32>(j0 + lx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    for (var j0 = 0u; j0 < end; j0 += 8 * $N) {
+        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane, 0u);
+        let j = walked_rows(j0, lane);
         var highest = vec4<f32>(LOWEST);
-        //@ for m in 0..4
-        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
+        //@ for m in 0..R
+        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 8));
         let s_$m = select(vec4<f32>(LOWEST), p.scale * s.rows[$m], seen_$m);
         highest[$m] = max(max(s_$m.x, s_$m.y), max(s_$m.z, s_$m.w));
         //@ end
@@ -49,18 +49,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ for x in 0..8
         now = max(now, tile_b[ly * 8 + $x]);
         //@ end
+        workgroupBarrier(); // every lane has read the highest
         let keep = exp(top - now);
         top = now;
         total *= keep;
-        //@ for m in 0..4
+        //@ for m in 0..R
         let p_$m = select(vec4<f32>(0.0), exp(s_$m - now[$m]), seen_$m);
         total[$m] += (p_$m.x + p_$m.y) + (p_$m.z + p_$m.w);
-        weights[(ly + $m * 16) * 8 + lx] = p_$m;
+        tile_b[(ly + $m * 8) * 9 + lx] = p_$m;
         //@ for g in 0..EG
-        sum_0_$m_$g *= keep[$m];
+        sum_$m_$g *= keep[$m];
         //@ end
         //@ end
-        accumulate_0(head * p.s + j0, head * p.s + keys, lane);
+        accumulate(head * p.s + j0, head * p.s + keys, lane, 0u);
     }
     workgroupBarrier();
     tile_b[lane] = total;
@@ -73,12 +74,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let unseen = total == vec4<f32>(0.0);
     let share = select(1.0 / total, vec4<f32>(0.0), unseen);
     let logs = select(top + log(total), vec4<f32>(LOWEST), unseen);
-    //@ for m in 0..4
-    if (i0 + ly + $m * 16 < p.t) {
-        let row_$m = head * p.t + i0 + ly + $m * 16;
+    //@ for m in 0..R
+    if (i0 + ly + $m * 8 < p.t) {
+        let row_$m = head * p.t + i0 + ly + $m * 8;
         //@ for g in 0..EG
         if (lx + $g * 8 < p.width) {
-            y[row_$m * p.width + lx + $g * 8] = share[$m] * sum_0_$m_$g;
+            y[row_$m * p.width + lx + $g * 8] = share[$m] * sum_$m_$g;
         }
         //@ end
         if (lx == 0u) {

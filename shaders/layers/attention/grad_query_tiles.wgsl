@@ -1,5 +1,5 @@
 // attention.grad_query: dq_i = scale·Σ_j dS_ij·k_j, dS_ij = P_ij·(⟨dy_i, v_j⟩ − D_i), P_ij = exp(s_ij − lse_i), computed
-// again. A workgroup owns 64 queries of a head and walks the keys in tiles of 32.
+// again. A workgroup owns 8·$R queries of a head and walks the keys in tiles of 8·$N.
 
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
@@ -24,7 +24,7 @@ fn summand_0(row: u32, unit: u32) -> vec4<f32> {
     return k[row * p.width + unit];
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let tile = group_index(wid, groups);
@@ -32,31 +32,32 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (head >= p.total) {
         return; // surplus of the folded grid: the whole workgroup leaves
     }
-    let i0 = (tile % p.blocks) * 64u;
+    let i0 = (tile % p.blocks) * (8 * $R);
     let ly = lane / 8u;
     let lx = lane % 8u;
     let keys = keys_of(head);
-    let end = visible(keys, min(i0 + 64u, p.t) - 1u);
-    //@ for m in 0..4
-    let stats_$m = stats[head * p.t + min(i0 + ly + $m * 16, p.t - 1u)];
+    let end = visible(keys, min(i0 + 8 * $R, p.t) - 1u);
+    //@ for m in 0..R
+    let stats_$m = stats[head * p.t + min(i0 + ly + $m * 8, p.t - 1u)];
     //@ end
-    for (var j0 = 0u; j0 < end; j0 += 32u) {
-        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
-        let d = products_1(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane);
-        let j = vec4<u32>(j0 + lx * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-        //@ for m in 0..4
-        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 16));
+    for (var j0 = 0u; j0 < end; j0 += 8 * $N) {
+        let s = products_0(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane, 0u);
+        let d = products_1(head * p.t + i0, (head + 1u) * p.t, head * p.s + j0, head * p.s + keys, lane, 0u);
+        workgroupBarrier(); // every lane has used the last tile
+        let j = walked_rows(j0, lane);
+        //@ for m in 0..R
+        let seen_$m = j < vec4<u32>(visible(keys, i0 + ly + $m * 8));
         let ds_$m = exp(p.scale * s.rows[$m] - stats_$m.x) * (d.rows[$m] - stats_$m.y);
-        weights[(ly + $m * 16) * 8 + lx] = select(vec4<f32>(0.0), ds_$m, seen_$m);
+        tile_b[(ly + $m * 8) * 9 + lx] = select(vec4<f32>(0.0), ds_$m, seen_$m);
         //@ end
-        accumulate_0(head * p.s + j0, head * p.s + keys, lane);
+        accumulate(head * p.s + j0, head * p.s + keys, lane, 0u);
     }
-    //@ for m in 0..4
-    if (i0 + ly + $m * 16 < p.t) {
-        let row_$m = head * p.t + i0 + ly + $m * 16;
+    //@ for m in 0..R
+    if (i0 + ly + $m * 8 < p.t) {
+        let row_$m = head * p.t + i0 + ly + $m * 8;
         //@ for g in 0..EG
         if (lx + $g * 8 < p.width) {
-            dq[row_$m * p.width + lx + $g * 8] = p.scale * sum_0_$m_$g;
+            dq[row_$m * p.width + lx + $g * 8] = p.scale * sum_$m_$g;
         }
         //@ end
     }

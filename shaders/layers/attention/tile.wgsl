@@ -1,26 +1,43 @@
-// The products of a tile, for forward and gradients: $R · 16 owned rows against 32 walked rows by 128 lanes. Lane
-// (ly, lx) owns rows ly + 16 m, m < $R, against walked rows 4 lx + n, n < 4, and of the sums over walked rows the units
-// (vec4) lx + 8 g, g < $EG, of its rows; so neighbours in lx read neighbouring words. The kernel says where rows come
-// from: owned_f and walked_f for products_f, summand_f for accumulate_f. Rows and units past the end count as 0.
+// The products of a tile, for forward and gradients: 8·$R owned rows against 8·$N walked rows by 64 lanes. A workgroup
+// is one such half, or ($HALVES) two that do the same with other rows, each in its own part of workgroup memory. Lane
+// (ly, lx) owns rows ly + 8 m, m < $R, against walked rows lx + 8 n, n < $N, and of the sums over walked rows the units
+// (vec4) lx + 8 g, g < $EG, of its rows; so neighbours in lx read neighbouring words. Where fewer than four fit the rows
+// that there are, $R and $N are less (launch.rs), and the vec4 that hold a number for each m or n have idle ends. The kernel
+// says where rows come from: owned_i and walked_i for products_f, summand_i for accumulate, i = f + the half. Rows and units past the
+// end count as 0; they are read at the end, so that no load waits behind a branch.
 // Every function here holds barriers: call it in uniform control flow.
 
-var<workgroup> tile_a: array<vec4<f32>, 264>; // [4 units][owned rows], 2 words more to spread the banks; or [8 walked rows][8·EG units]
-var<workgroup> tile_b: array<vec4<f32>, 128>; // [4 units][walked rows, those of one n together]; or a vec4 of each lane
-var<workgroup> weights: array<vec4<f32>, 128 * $R>; // [owned row][walked row / 4]
+//@ let OWNED = 16 * ((R + 1) / 2) + 2
+//@ let WALKED = 16 * ((N + 1) / 2) + 2
+//@ let TURNS = (N * EG + 3) / 4
+const A = max(4u * $OWNED, 64u * $TURNS);
+const B = max(4u * $WALKED, 72u * $R);
+// [4 units][owned rows], 2 words more to spread the banks; or [2·$N walked rows][8·EG units]
+var<workgroup> tile_a: array<vec4<f32>, $HALVES * A>;
+// [4 units][walked rows], 2 words more; or a vec4 of each lane; or the weights, [owned row][lx] of the walked rows
+// lx + 8 n, a word more. Workgroup memory decides how many subgroups a GPU has in flight here, so all share it.
+var<workgroup> tile_b: array<vec4<f32>, $HALVES * B>;
 
-//@ for f in 0..SUMS
 //@ for m in 0..R
 //@ for g in 0..EG
-var<private> sum_$f_$m_$g: vec4<f32>;
-//@ end
+var<private> sum_$m_$g: vec4<f32>;
 //@ end
 //@ end
 
-// Of each of the lane's rows: its products with the lane's four walked rows.
+// Of each of the lane's rows: its products with the lane's walked rows.
 struct Products { rows: array<vec4<f32>, $R> }
 
+// The lane's walked rows of the tile that begins at j0; no row is as high as an idle one.
+fn walked_rows(j0: u32, lane: u32) -> vec4<u32> {
+    var j = vec4<u32>(0xffffffffu);
+    //@ for n in 0..N
+    j[$n] = j0 + $n * 8 + lane % 8u;
+    //@ end
+    return j;
+}
+
 //@ for f in 0..PAIRS
-fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32) -> Products {
+fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, half: u32) -> Products {
     let ly = lane / 8u;
     let lx = lane % 8u;
     let row = lane / 4u;
@@ -29,28 +46,43 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32) -> Products 
     var s_$m = vec4<f32>(0.0);
     //@ end
     for (var k0 = 0u; k0 < p.width; k0 += 4u) {
+        let at = min(k0 + unit, p.width - 1u);
+        let real = k0 + unit < p.width;
         workgroupBarrier();
-        //@ for h in 0..R/2
-        var a_$h = vec4<f32>(0.0);
-        if (a0 + row + $h * 32 < a_end && k0 + unit < p.width) {
-            a_$h = owned_$f(a0 + row + $h * 32, k0 + unit);
-        }
-        tile_a[unit * (16 * $R + 2) + row + $h * 32] = a_$h;
+        //@ for h in 0..(R + 1) / 2
+        var a_$h: vec4<f32>;
         //@ end
-        var b = vec4<f32>(0.0);
-        if (b0 + row < b_end && k0 + unit < p.width) {
-            b = walked_$f(b0 + row, k0 + unit);
+        //@ for h in 0..(N + 1) / 2
+        var b_$h: vec4<f32>;
+        //@ end
+        //@ for d in 0..HALVES
+        //@ let i = f + d
+        if ($HALVES == 1 || half == $d) {
+            //@ for h in 0..(R + 1) / 2
+            a_$h = owned_$i(min(a0 + row + $h * 16, a_end - 1u), at);
+            //@ end
+            //@ for h in 0..(N + 1) / 2
+            b_$h = walked_$i(min(b0 + row + $h * 16, b_end - 1u), at);
+            //@ end
         }
-        tile_b[unit * 32u + (row % 4u) * 8u + row / 4u] = b;
+        //@ end
+        //@ for h in 0..(R + 1) / 2
+        tile_a[half * A + unit * $OWNED + row + $h * 16] = select(vec4<f32>(0.0), a_$h, real & (a0 + row + $h * 16 < a_end));
+        //@ end
+        //@ for h in 0..(N + 1) / 2
+        tile_b[half * B + unit * $WALKED + row + $h * 16] = select(vec4<f32>(0.0), b_$h, real & (b0 + row + $h * 16 < b_end));
+        //@ end
         workgroupBarrier();
         //@ for k in 0..4
         //@ for m in 0..R
-        let a_$k_$m = tile_a[$k * (16 * $R + 2) + ly + $m * 16];
+        let a_$k_$m = tile_a[half * A + $k * $OWNED + ly + $m * 8];
         //@ end
-        //@ for n in 0..4
-        let b_$k_$n = tile_b[$k * 32 + $n * 8 + lx];
+        //@ for n in 0..N
+        let b_$k_$n = tile_b[half * B + $k * $WALKED + $n * 8 + lx];
         //@ for m in 0..R
-        s_$m[$n] += dot(a_$k_$m, b_$k_$n);
+        //@ for c in 0..4
+        s_$m[$n] += a_$k_$m[$c] * b_$k_$n[$c];
+        //@ end
         //@ end
         //@ end
         //@ end
@@ -63,36 +95,43 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32) -> Products 
 }
 //@ end
 
-//@ for f in 0..SUMS
-// Adds Σ_j weights[i][j]·summand_$f(j) over the walked rows j to the sums of the lane's rows i.
-fn accumulate_$f(b0: u32, b_end: u32, lane: u32) {
+// Adds Σ_j weights[i][j]·summand(j) over the walked rows j to the sums of the lane's rows i, two of each n at a time. The
+// kernel has put the weights into tile_b, behind a barrier where other lanes may still read it.
+fn accumulate(b0: u32, b_end: u32, lane: u32, half: u32) {
     let ly = lane / 8u;
     let lx = lane % 8u;
-    for (var eight = 0u; eight < 4u; eight++) {
+    for (var two = 0u; two < 8u; two += 2u) {
         workgroupBarrier();
-        for (var at = lane; at < 64u * $EG; at += 128u) {
-            let j = b0 + eight * 8u + at / (8u * $EG);
-            let unit = at % (8u * $EG);
-            var v = vec4<f32>(0.0);
-            if (j < b_end && unit < p.width) {
-                v = summand_$f(j, unit);
-            }
-            tile_a[at] = v;
+        //@ for t in 0..TURNS
+        let at_$t = lane + $t * 64;
+        let row_$t = at_$t / (8u * $EG);
+        let unit_$t = at_$t % (8u * $EG);
+        let j_$t = b0 + row_$t / 2u * 8u + two + row_$t % 2u;
+        var v_$t: vec4<f32>;
+        //@ end
+        //@ for d in 0..HALVES
+        if ($HALVES == 1 || half == $d) {
+            //@ for t in 0..TURNS
+            v_$t = summand_$d(min(j_$t, b_end - 1u), min(unit_$t, p.width - 1u));
+            //@ end
         }
+        //@ end
+        //@ for t in 0..TURNS
+        tile_a[half * A + at_$t] = select(vec4<f32>(0.0), v_$t, (j_$t < b_end) & (unit_$t < p.width));
+        //@ end
         workgroupBarrier();
         //@ for h in 0..2
         //@ for m in 0..R
-        let w_$h_$m = weights[(ly + $m * 16) * 8 + eight * 2 + $h];
+        let w_$h_$m = tile_b[half * B + (ly + $m * 8) * 9 + two + $h];
         //@ end
-        //@ for j in 0..4
+        //@ for n in 0..N
         //@ for g in 0..EG
-        let v_$h_$j_$g = tile_a[($h * 4 + $j) * 8 * $EG + $g * 8 + lx];
+        let v_$h_$n_$g = tile_a[half * A + ($n * 2 + $h) * 8 * $EG + $g * 8 + lx];
         //@ for m in 0..R
-        sum_$f_$m_$g += w_$h_$m[$j] * v_$h_$j_$g;
+        sum_$m_$g += w_$h_$m[$n] * v_$h_$n_$g;
         //@ end
         //@ end
         //@ end
         //@ end
     }
 }
-//@ end

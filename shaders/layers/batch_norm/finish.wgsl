@@ -17,7 +17,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let part = parts[chunk * p.channels + channel];
         m = merge(m, Moments(count, part.x, part.y));
     }
-    // A batch whose weights are all 0 has mean 0 and variance 0.
-    mean[channel] = select(shift_of(channel) + m.mean, 0.0, m.count == 0.0);
-    variance[channel] = m.m2 / least(m.count);
+    mean[channel] = mean_of(channel, m);
+    variance[channel] = variance_of(m);
 }

@@ -35,6 +35,15 @@ fn weigh(m: Moments, weight: f32) -> Moments {
     return Moments(m.count * weight, m.mean, m.m2 * weight);
 }
 
+// Of all of a channel. A batch whose weights are all 0 has mean 0 and variance 0.
+fn mean_of(channel: u32, m: Moments) -> f32 {
+    return select(shift_of(channel) + m.mean, 0.0, m.count == 0.0);
+}
+
+fn variance_of(m: Moments) -> f32 {
+    return m.m2 / least(m.count);
+}
+
 fn moments_of_four(a: Cell, b: Cell, c: Cell, d: Cell) -> Moments {
     let mean = total((a + b) + (c + d)) / (4.0 * WIDTH);
     let da = a - mean;

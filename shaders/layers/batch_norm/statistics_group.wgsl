@@ -1,7 +1,6 @@
-// batch_norm.statistics, a workgroup per (chunk, channel): mean, less the shift, and Σ(x − mean)² of the chunk. Neighbouring
+// batch_norm.statistics, a workgroup per (chunk, channel): mean, less the shift, and Σ(x − mean)² of the chunk, kept by keep_part.wgsl or
+// keep_whole.wgsl. Neighbouring
 // invocations read neighbouring cells; the 256 results are merged in a tree whose order never changes.
-
-@group(0) @binding(2) var<storage, read_write> parts: array<vec2<f32>>;
 
 var<workgroup> lanes: array<Moments, 256>;
 
@@ -34,6 +33,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         }
     }
     if (lane == 0u) {
-        parts[at] = vec2<f32>(m.mean, m.m2);
+        keep(at, m);
     }
 }

@@ -1,6 +1,5 @@
-// batch_norm.statistics, an invocation per (chunk, channel): mean, less the shift, and Σ(x − mean)² of the chunk.
-
-@group(0) @binding(2) var<storage, read_write> parts: array<vec2<f32>>;
+// batch_norm.statistics, an invocation per (chunk, channel): mean, less the shift, and Σ(x − mean)² of the chunk, kept by
+// keep_part.wgsl or keep_whole.wgsl.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -29,5 +28,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             i += p.step;
         }
     }
-    parts[at] = vec2<f32>(m.mean, m.m2);
+    keep(at, m);
 }

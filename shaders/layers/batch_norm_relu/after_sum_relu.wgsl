@@ -4,5 +4,5 @@
 
 fn after(i: u32, y: Cell) -> Cell {
     let sum = y + residual[i];
-    return select(sum, Cell(), sum <= Cell());
+    return select(sum, Cell(), is_below(sum));
 }

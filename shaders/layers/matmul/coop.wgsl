@@ -1,22 +1,32 @@
 // matmul, cooperative: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] in matrices of $SIDE × $SIDE that a whole subgroup holds
 // together, operands of type Operand, sums in f32.
-// A workgroup is one subgroup of $LANES invocations and owns $TM × $TN such matrices of c; it walks k a matrix at a time,
-// straight from memory: with naga 30 what one invocation writes into workgroup memory is not surely seen by a load of
+// A subgroup owns $TM × $TN such matrices of c. A workgroup has $LANES invocations, as many as the largest subgroup that
+// the adapter may choose, and so one subgroup or more: how many, it asks. A subgroup walks k a matrix at a time, straight from memory: with naga 30 what one invocation writes into workgroup memory is not surely seen by a load of
 // another (wgpu issue 8805). Neighbours along n read the same rows of a, from the caches. wid.z is z.
-// M must divide by $SIDE · $TM, N by $SIDE · $TN, K by $SIDE: nothing is guarded. All control flow is uniform. Index and
+// M must divide by $SIDE · $TM, N by $SIDE · $TN, K by $SIDE: nothing is guarded. All control flow is uniform: a subgroup
+// past the last tile makes that one again, to the same bits. Index and
 // stride of every coopStore are named first: naga 30.0.1 panics on expressions there.
 
 var<private> batch: u32;
+var<workgroup> subgroups: u32;
 
 @compute @workgroup_size($LANES)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32,
+        @builtin(num_subgroups) own_subgroups: u32) {
+    if (lane == 0u) {
+        subgroups = own_subgroups;
+    }
+    let many = workgroupUniformLoad(&subgroups); // the builtin, as uniform as naga wants it
     let tiles_n = p.n / ($SIDE * $TN);
-    let tile = wid.x + wid.y * groups.x; // in place: naga takes no result of a function for uniform
+    let tiles = p.m / ($SIDE * $TM) * tiles_n;
+    let first = (wid.x + wid.y * groups.x) * many; // in place: naga takes no result of a function for uniform
+    if (first >= tiles) {
+        return; // the grid is for one subgroup in a workgroup
+    }
+    let tile = min(first + subgroup, tiles - 1u);
     let m0 = (tile / tiles_n) * $SIDE * $TM;
     let n0 = (tile % tiles_n) * $SIDE * $TN;
-    if (m0 >= p.m) {
-        return; // surplus of the folded grid
-    }
     batch = wid.z;
     let a0 = wid.z * p.a_z + m0 * p.a_m;
     let b0 = wid.z * p.b_z + n0 * p.b_n;

@@ -1,8 +1,9 @@
 // What softmax ($LOG is 0) or log_softmax ($LOG is 1) makes of a = (x − top) / T and of Σ exp(a) of its row. The sum is
 // at least 1 but where the whole row is −inf, which then gives 0, or −inf: not NaN.
 
-// Below every float but −inf: what a row of −inf is shifted by.
-const LOWEST: f32 = -3.4028234e38;
+// Where a maximum begins, and so what a row of −inf is shifted by; a row that lies below it counts as one of −inf. A
+// lower one would overflow where it is scaled.
+const LOWEST: f32 = -1e30;
 
 fn result(a: V, sum: f32) -> V {
     let whole = select(sum, 1.0, sum < 0.5);

@@ -25,7 +25,7 @@ pub fn kinds() -> Vec<(&'static str, Caps)> {
 /// A GPU that need not be here, opened without cooperative matrices.
 pub fn gpu() -> Caps {
     Caps {
-        subgroup: Some((32, 32)),
+        subgroup: Some((32, 64)), // what RADV says: the driver chooses for each kernel
         f16: true,
         storage_buffers: 16,
         binding_bytes: 1 << 31,

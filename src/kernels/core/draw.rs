@@ -2,7 +2,8 @@
 //!
 //! Ops on images, [`Draws`]: a draw is a word of a Philox block whose key is the seed and whose counter is (block,
 //! sample, epoch, stream + view · 2¹⁶), so an image is augmented in one way per (seed, epoch, sample, view), whatever its
-//! place in the batch. The twin is shaders/common/draw.wgsl.
+//! place in the batch. Images that are there twice, one copy below the other, are two views: the second half of the rows draws
+//! as the view after [`Draws::view`]. The twin is shaders/common/draw.wgsl.
 //!
 //! Ops on tensors, [`Stream`]: the words of [`Rng::new`] for (seed, stream, counter), one an element, where the counter is
 //! a scalar of the step. The twin is shaders/common/stream.wgsl.
@@ -28,6 +29,11 @@ impl Draws {
     /// Draws keyed by the scalar `epoch`.
     pub fn new(seed: u64, stream: u32, view: u32, epoch: Scalar) -> Self {
         Draws { seed, stream, view, epoch: epoch.slot }
+    }
+
+    /// The same for the view that is `more` views after this one.
+    pub fn after(&self, more: u32) -> Self {
+        Draws { view: self.view + more, ..*self }
     }
 
     /// The four words of a block.
@@ -56,6 +62,17 @@ impl Draws {
         let dims = check_images(op, x[0])?;
         check_per_sample(op, "indices", x[1], DType::U32, dims[0])?;
         self.check(op, x[2])?;
+        Ok(dims)
+    }
+
+    /// The same for one view or two of the samples: x [B, C, H, W] or [2 · B, C, H, W], where row B + b is the second
+    /// view of sample b.
+    pub(crate) fn check_views(&self, op: &'static str, x: &[Type]) -> Result<[usize; 4]> {
+        let dims = check_images(op, x[0])?;
+        let images = x[1].shape.vector(op, "indices")?;
+        let once = if dims[0] == 2 * images { images } else { dims[0] };
+        check_per_sample(op, "indices", x[1], DType::U32, once)?;
+        self.after(u32::from(dims[0] != once)).check(op, x[2])?;
         Ok(dims)
     }
 

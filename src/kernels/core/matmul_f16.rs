@@ -96,9 +96,8 @@ pub(crate) fn cooperative_variants(s: &Strided, operands: DType, caps: &Caps) ->
     let offered = |side: usize| {
         let whole = [s.m, s.n, s.k].iter().all(|v| v.is_multiple_of(side));
         let shape = Cooperative { side: side as u32, operands };
-        // The kernel's workgroup is one subgroup, so its size must be known.
         let typed = operands != DType::F16 || caps.f16;
-        whole && typed && caps.fixed_subgroup().is_some() && caps.cooperative.contains(&shape)
+        whole && typed && caps.subgroup.is_some() && caps.cooperative.contains(&shape)
     };
     COOPERATIVE.into_iter().filter(|(_, side)| offered(*side)).map(|(name, _)| name).collect()
 }
@@ -133,7 +132,7 @@ fn cooperative(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
         .with("SIDE", side as u32)
         .with("TM", tm as u32)
         .with("TN", tn as u32)
-        .with("LANES", e.caps.fixed_subgroup().unwrap_or(32));
+        .with("LANES", e.caps.subgroup.map_or(32, |(_, largest)| largest));
     let [x, y, _] = groups_1d(s.m / (side * tm) * (s.n / (side * tn)));
     (kernel, [x, y])
 }

@@ -2,7 +2,7 @@
 //! x ([`After`], [`Arriving`]): the host's side of shaders/layers/batch_norm/, for batch_norm and for batch_norm_relu. Where
 //! nothing follows, forward reads x twice and writes y, backward reads x and dy twice and writes dx.
 
-use super::walk::{GROUP, LANE, Launcher, Layout, Walk};
+use super::walk::{GROUP, LANE, Launcher, Layout, Walk, with_weights};
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
 use crate::piece;
@@ -54,17 +54,9 @@ pub(crate) struct Backward<'a> {
 }
 
 /// How much a sample counts: each as much as another, or as much as its weight.
-const UNWEIGHTED: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl")];
+pub(crate) const UNWEIGHTED: &[Piece] = &[piece!("layers/batch_norm/unweighted.wgsl")];
 const WEIGHTED: &[Piece] = &[piece!("layers/batch_norm/weighted.wgsl")];
 
-const STATISTICS_LANE: &[Piece] =
-    &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/statistics_lane.wgsl")];
-const STATISTICS_GROUP: &[Piece] = &[
-    piece!("layers/batch_norm/span.wgsl"),
-    piece!("layers/batch_norm/moments.wgsl"),
-    piece!("layers/batch_norm/statistics_group.wgsl"),
-];
-const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
 /// The walks that write y.
 const APPLY: [&[Piece]; 2] = [
     &[piece!("layers/batch_norm/apply_lane.wgsl")],
@@ -154,23 +146,15 @@ pub(crate) fn variants(x: &Type, caps: &Caps) -> Vec<&'static str> {
     if lane_first { vec![LANE, GROUP] } else { vec![GROUP, LANE] }
 }
 
-/// `buffers` and, behind them, the weights of the samples where there are some.
-fn with_weights(buffers: &[Slot], weights: Option<Slot>) -> Vec<Slot> {
-    buffers.iter().copied().chain(weights).collect()
-}
-
 /// The pieces of a kernel that asks how much a sample counts.
 fn counting(weights: Option<Slot>, own: &[&[Piece]]) -> Vec<Piece> {
     [if weights.is_some() { WEIGHTED } else { UNWEIGHTED }, &own.concat()].concat()
 }
 
-/// Statistics of the batch: two launches. `out` are mean and variance.
-pub(crate) fn statistics(e: &mut Emit<'_>, walk: Walk, x: Slot, partial: Slot, weights: Option<Slot>, out: [Slot; 2]) {
-    let mut l = Launcher::new(e, walk);
-    let [lane, group] = [STATISTICS_LANE, STATISTICS_GROUP].map(|own| counting(weights, &[own]));
-    l.chunks("batch_norm.statistics", [&lane, &group], &with_weights(&[x, partial], weights));
-    let finish = counting(weights, &[FINISH]);
-    l.channels("batch_norm.finish", &finish, &with_weights(&[x, partial, out[0], out[1]], weights));
+/// Statistics of the batch. `out` are mean and variance.
+pub(crate) fn statistics(e: &mut Emit<'_>, walk: Walk, x: Slot, weights: Option<Slot>, out: [Slot; 2]) {
+    let names = ["batch_norm.statistics", "batch_norm.finish"];
+    Launcher::new(e, walk).statistics(names, &counting(weights, &[]), x, weights, out);
 }
 
 /// y from x, weight, bias, mean and variance: one launch.

@@ -27,8 +27,8 @@ impl Tiles {
         let tile = lanes_h * owned.max(turns);
         let across = columns.div_ceil(lanes_w).max(1);
         let list = planes.div_ceil(lanes_n).max(1);
-        let y = list.min(65_535);
-        let grid = [rows.div_ceil(tile).max(1) * across, y, list.div_ceil(y)];
+        let z = list.div_ceil(65_535); // as evenly as it goes
+        let grid = [rows.div_ceil(tile).max(1) * across, list.div_ceil(z), z];
         Tiles { tile, grid, lanes: [lanes_n, lanes_h, lanes_w], across }
     }
 

@@ -14,6 +14,19 @@ const PARAMS: &[Piece] = &[piece!("layers/batch_norm/params.wgsl")];
 const WHOLE: &[Piece] = &[piece!("layers/batch_norm/whole.wgsl")];
 const SPLIT: &[Piece] = &[piece!("layers/batch_norm/split.wgsl")];
 
+/// The walks that find mean and variance of a chunk, what they keep where a channel is several chunks or one, and what merges
+/// the parts.
+const STATISTICS_LANE: &[Piece] =
+    &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/statistics_lane.wgsl")];
+const STATISTICS_GROUP: &[Piece] = &[
+    piece!("layers/batch_norm/span.wgsl"),
+    piece!("layers/batch_norm/moments.wgsl"),
+    piece!("layers/batch_norm/statistics_group.wgsl"),
+];
+const KEEP_PART: &[Piece] = &[piece!("layers/batch_norm/keep_part.wgsl")];
+const KEEP_WHOLE: &[Piece] = &[piece!("layers/batch_norm/keep_whole.wgsl")];
+const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
+
 /// An invocation walks a whole chunk of a channel: few invocations with long serial walks.
 pub(crate) const LANE: &str = "lane_per_chunk";
 /// The invocations of a workgroup walk a chunk of a channel side by side. Kernels that write every element run one
@@ -109,10 +122,20 @@ impl Walk {
         self.params.step > 1
     }
 
+    /// What statistics keep of each chunk while they are found: nothing where a channel is one chunk.
+    pub fn statistics_work(&self) -> Vec<Type> {
+        if self.params.chunks > 1 { vec![self.partials()] } else { Vec::new() }
+    }
+
     /// Two numbers of each (chunk, channel).
     pub fn partials(&self) -> Type {
         Type::f32([self.params.chunks as usize, self.params.channels as usize, 2])
     }
+}
+
+/// `buffers` and, behind them, the weights of the samples where there are some.
+pub(crate) fn with_weights(buffers: &[Slot], weights: Option<Slot>) -> Vec<Slot> {
+    buffers.iter().copied().chain(weights).collect()
 }
 
 /// Launches kernels over one walk.
@@ -162,6 +185,27 @@ impl<'a, 'b> Launcher<'a, 'b> {
             LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
             _ => self.launch(name, group, buffers, pairs),
         }
+    }
+
+    /// Mean and variance of every channel of x: one launch where a channel is one chunk, else two, the parts between them in
+    /// [`Walk::statistics_work`]. `counting` are the pieces that say how much a sample counts.
+    pub fn statistics(
+        &mut self,
+        [statistics, finish]: [&'static str; 2],
+        counting: &[Piece],
+        x: Slot,
+        weights: Option<Slot>,
+        [mean, variance]: [Slot; 2],
+    ) {
+        let (whole, partial) = (self.walk.params.chunks <= 1, Slot::Work(0));
+        let keep = if whole { KEEP_WHOLE } else { KEEP_PART };
+        let [lane, group] = [STATISTICS_LANE, STATISTICS_GROUP].map(|own| [counting, own, keep].concat());
+        if whole {
+            return self.chunks(statistics, [&lane, &group], &with_weights(&[x, mean, variance], weights));
+        }
+        self.chunks(statistics, [&lane, &group], &with_weights(&[x, partial], weights));
+        let merging = [counting, FINISH].concat();
+        self.channels(finish, &merging, &with_weights(&[x, partial, mean, variance], weights));
     }
 
     /// A kernel that writes every element, an invocation a chunk or a few cells of one channel.

@@ -30,12 +30,15 @@ pub struct RandomCrop {
 }
 
 /// Inputs: indices u32 [B], one or more pages u32 [..] of packed images, with a crop the scalars, and, with `held`, the index of
-/// each image in the pages, u32 [images]. Output: f32 [B, channels, out, out]. Every index of a step must be held: of one that is
+/// each image in the pages, u32 [images]. Output: f32 [views · B, channels, out, out], view v of image b in row v · B + b. Every index of a step must be held: of one that is
 /// not, the output means nothing.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CropResize {
     /// How the window is drawn; the whole image when `None`.
     pub crop: Option<RandomCrop>,
+    /// How many views are made of each image, one below the other: 1, or with a crop 2, the second as the view after that of the
+    /// crop's draws.
+    pub views: u32,
     /// Rows and columns of a stored image.
     pub size: u32,
     /// 1 or 3.
@@ -59,7 +62,7 @@ params! {
     struct Params {
         seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
         scale_low: f32, scale_high: f32, log_ratio_low: f32, log_ratio_high: f32, flip: f32,
-        batch: u32, page: u32, images_per_page: u32, count: u32, words: u32, size: u32, out: u32, chunks: u32,
+        batch: u32, images: u32, page: u32, images_per_page: u32, count: u32, words: u32, size: u32, out: u32, chunks: u32,
     }
 }
 
@@ -115,7 +118,7 @@ impl CropResize {
             [p.log_ratio_low, p.log_ratio_high] = c.ratio.map(f32::ln);
             p.flip = c.flip;
         }
-        p.batch = y[0].shape.dim(0) as u32;
+        (p.batch, p.images) = (y[0].shape.dim(0) as u32, x[0].shape.dim(0) as u32);
         (p.images_per_page, p.count, p.words) = (self.images_per_page, self.count(x) as u32, self.words() as u32);
         (p.size, p.out, p.chunks) =
             (self.size, self.out, (self.out as usize * self.out as usize).div_ceil(CHUNK) as u32);
@@ -139,6 +142,9 @@ impl Op for CropResize {
         if !matches!(self.channels, 1 | 3) || self.size == 0 || self.out == 0 || self.images_per_page == 0 {
             return bad(format!("{self:?} must have 1 or 3 channels, and no size of 0"));
         }
+        if !(1..=1 + u32::from(self.crop.is_some())).contains(&self.views) {
+            return bad(format!("makes {} views; it makes one, or two with a random crop", self.views));
+        }
         x[0].expect_dtype("crop_resize", "indices", DType::U32)?;
         let batch = x[0].shape.vector("crop_resize", "indices")?;
         for (i, page) in x[1..=pages].iter().enumerate() {
@@ -149,7 +155,7 @@ impl Op for CropResize {
             }
         }
         if let Some(c) = &self.crop {
-            c.draws.check("crop_resize", x[pages + 1])?;
+            c.draws.after(self.views - 1).check("crop_resize", x[pages + 1])?;
             let ([low, high], [thin, wide]) = (c.scale, c.ratio);
             if !(0.0 < low && low <= high && high <= 1.0 && 0.0 < thin && thin <= wide && wide.is_finite()) {
                 return bad(format!(
@@ -168,7 +174,7 @@ impl Op for CropResize {
         if self.told && self.crop.is_none() {
             return bad("tells what was drawn, and nothing is; give it a random crop".into());
         }
-        let y = Type::f32([batch, self.channels as usize, self.out as usize, self.out as usize]);
+        let y = Type::f32([self.views as usize * batch, self.channels as usize, self.out as usize, self.out as usize]);
         Ok(with_told(y, self.told.then_some(&TOLD[..])))
     }
 
@@ -199,7 +205,7 @@ impl Op for CropResize {
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
         // Four taps of a multiply and an add where nothing shrinks.
-        let read = (x[0].shape.numel() * self.words() * 4) as u64;
+        let read = (self.views as usize * x[0].shape.numel() * self.words() * 4) as u64;
         Cost { flops: 8 * y[0].shape.numel() as u64, bytes: read + y[0].bytes() }
     }
 }
@@ -207,12 +213,13 @@ impl Op for CropResize {
 /// Named cases.
 pub fn cases() -> Vec<Case> {
     let case = |name,
-                (crop, told): (Option<RandomCrop>, bool),
+                (crop, views, told): (Option<RandomCrop>, u32, bool),
                 batch: usize,
                 [size, channels, out]: [u32; 3],
                 pages: [usize; 2]| {
         let [count, images_per_page] = pages;
-        let op = CropResize { crop, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
+        let op =
+            CropResize { crop, views, size, channels, out, images_per_page: images_per_page as u32, told, held: false };
         // One index past the end now and then: it must be clamped, not read.
         let mut inputs = vec![(Type::u32([batch]), Fill::Below(count as u32 + 1))];
         for first in (0..count).step_by(images_per_page) {
@@ -229,18 +236,19 @@ pub fn cases() -> Vec<Case> {
     // No window of this ratio and area fits, so every sample takes the fallback.
     let thin = Some(RandomCrop { draws: draws(0), scale: [1.0, 1.0], ratio: [0.4, 0.5], flip: 0.0 });
     vec![
-        case("one pixel", (None, false), 1, [1, 1, 1], [1, 1]),
-        case("whole, copied", (None, false), 5, [9, 3, 9], [4, 4]),
-        case("whole, smaller", (None, false), 3, [13, 3, 5], [3, 3]),
-        case("whole, larger, three pages", (None, false), 7, [5, 1, 11], [5, 2]),
-        case("crops in colour, three pages", (crop(0, [0.2, 1.0]), true), 13, [17, 3, 16], [7, 3]),
-        case("crops in gray", (crop(1, [0.08, 1.0]), false), 9, [28, 1, 33], [4, 4]),
-        case("crops that shrink", (crop(2, [0.5, 1.0]), false), 4, [37, 3, 7], [4, 4]),
-        case("no window fits", (thin, true), 3, [11, 3, 8], [2, 2]),
+        case("one pixel", (None, 1, false), 1, [1, 1, 1], [1, 1]),
+        case("whole, copied", (None, 1, false), 5, [9, 3, 9], [4, 4]),
+        case("whole, smaller", (None, 1, false), 3, [13, 3, 5], [3, 3]),
+        case("whole, larger, three pages", (None, 1, false), 7, [5, 1, 11], [5, 2]),
+        case("crops in colour, three pages", (crop(0, [0.2, 1.0]), 1, true), 13, [17, 3, 16], [7, 3]),
+        case("crops in gray", (crop(1, [0.08, 1.0]), 1, false), 9, [28, 1, 33], [4, 4]),
+        case("crops that shrink", (crop(2, [0.5, 1.0]), 1, false), 4, [37, 3, 7], [4, 4]),
+        case("two views, two pages", (crop(4, [0.2, 1.0]), 2, true), 5, [11, 3, 9], [5, 3]),
+        case("no window fits", (thin, 1, true), 3, [11, 3, 8], [2, 2]),
         // In the order of the pages, in another, and one twice.
         held("whole, of the held", None, &[70_000, 3, 9, 12], &[70_000, 3, 9, 12], [7, 3, 9]),
         held(
-            "crops of the held, two pages",
+            "two views of the held, two pages",
             crop(3, [0.3, 1.0]),
             &[4, 9, 4, 1, 70_000],
             &[9, 1, 4, 70_000],
@@ -257,7 +265,8 @@ fn held(
     held: &[u32],
     [size, channels, out]: [u32; 3],
 ) -> Case {
-    let op = CropResize { crop, size, channels, out, images_per_page: 3, told: crop.is_some(), held: true };
+    let (views, told) = (1 + u32::from(crop.is_some()), crop.is_some());
+    let op = CropResize { crop, views, size, channels, out, images_per_page: 3, told, held: true };
     let named = |words: &[u32]| (Type::u32([words.len()]), Fill::Words(words.to_vec()));
     let mut inputs = vec![named(indices)];
     inputs.extend(held.chunks(3).map(|page| (Type::u32([page.len() * op.words()]), Fill::Bytes)));

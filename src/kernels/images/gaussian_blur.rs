@@ -12,13 +12,13 @@ use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// Inputs: x f32 [B, C, H, W], indices u32 [B], the scalars. Output: as x.
+/// Inputs: x f32 [B, C, H, W], or [2 · B, C, H, W] of two views, indices u32 [B], the scalars. Output: as x.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct GaussianBlur {
     /// Where the draws come from.
     pub draws: Draws,
-    /// Probability of a blur.
-    pub probability: f32,
+    /// Probability of a blur, of the first view and of the second.
+    pub probability: [f32; 2],
     /// Least and greatest sigma, in pixels.
     pub sigma: [f32; 2],
     /// Taps on each side, at least 1 and less than H and W.
@@ -33,8 +33,8 @@ pub const TOLD: [(&str, usize); 2] = [("blur", 1), ("blur_sigma", 1)];
 params! {
     struct Params {
         seed_low: u32, seed_high: u32, stream: u32, epoch: u32,
-        columns: u32, columns_per_sample: u32, height: u32, width: u32,
-        probability: f32, sigma_low: f32, sigma_high: f32,
+        columns: u32, columns_per_sample: u32, images: u32, height: u32, width: u32,
+        probability: f32, second_probability: f32, sigma_low: f32, sigma_high: f32,
     }
 }
 
@@ -58,7 +58,7 @@ impl Op for GaussianBlur {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        let [_, _, height, width] = self.draws.check_images("gaussian_blur", x)?;
+        let [_, _, height, width] = self.draws.check_views("gaussian_blur", x)?;
         let ([low, high], radius) = (self.sigma, self.radius as usize);
         if !(0.0 < low && low <= high && high.is_finite()) || radius == 0 || radius >= height.min(width) {
             let what = format!(
@@ -80,9 +80,11 @@ impl Op for GaussianBlur {
             epoch,
             columns: (batch * channels * width) as u32,
             columns_per_sample: (channels * width) as u32,
+            images: e.x[1].shape.dim(0) as u32,
             height: height as u32,
             width: width as u32,
-            probability: self.probability,
+            probability: self.probability[0],
+            second_probability: self.probability[1],
             sigma_low: self.sigma[0],
             sigma_high: self.sigma[1],
         };
@@ -109,18 +111,20 @@ impl Op for GaussianBlur {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, probability, sigma, (radius, told), shape: [usize; 4]| {
+    let two = |name, probability, sigma, (radius, told), (views, shape): (usize, [usize; 4])| {
         let draws = Draws { seed: 0xb10b, stream: 9, view: 1, epoch: 0 };
         let op = GaussianBlur { draws, probability, sigma, radius, told };
         let x = (Type::f32(shape), Fill::Uniform(0.0, 1.0));
-        let indices = (Type::u32([shape[0]]), Fill::Below(1000));
+        let indices = (Type::u32([shape[0] / views]), Fill::Below(1000));
         Case::new(name, op, vec![x, indices, (Type::f32([SCALARS]), Fill::Values(vec![11.0]))])
     };
+    let case = |name, probability, sigma, form, shape| two(name, [probability, 0.5], sigma, form, (1, shape));
     vec![
         case("the smallest", 1.0, [1.0, 1.0], (1, true), [1, 1, 2, 2]),
         case("three taps", 0.5, [0.1, 2.0], (1, false), [9, 3, 8, 8]),
         case("mirrored far beyond", 1.0, [0.5, 3.0], (4, false), [3, 1, 5, 7]),
         case("past one workgroup", 0.5, [0.1, 2.0], (3, true), [4, 3, 19, 23]),
+        two("two views", [1.0, 0.3], [0.1, 2.0], (2, true), (2, [14, 3, 5, 6])),
         case("never", 0.0, [0.1, 2.0], (2, true), [2, 3, 5, 5]),
     ]
 }

@@ -10,13 +10,13 @@ use crate::tape::record::SCALARS;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
-/// Inputs: x f32 [B, C, H, W] in [0, 1], indices u32 [B], the scalars. Output: as x.
+/// Inputs: x f32 [B, C, H, W] in [0, 1], or [2 · B, C, H, W] of two views, indices u32 [B], the scalars. Output: as x.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Solarize {
     /// Where the draws come from.
     pub draws: Draws,
-    /// Probability of a change.
-    pub probability: f32,
+    /// Probability of a change, of the first view and of the second.
+    pub probability: [f32; 2],
     /// The least value that is turned round: ½ in BYOL.
     pub threshold: f32,
     /// Whether a second output tells what was drawn for each sample: f32 [B, columns of [`TOLD`]].
@@ -28,8 +28,8 @@ pub const TOLD: [(&str, usize); 1] = [("solarize", 1)];
 
 params! {
     struct Params {
-        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, samples: u32, units: u32, chunks: u32,
-        probability: f32, threshold: f32,
+        seed_low: u32, seed_high: u32, stream: u32, epoch: u32, samples: u32, images: u32, units: u32, chunks: u32,
+        probability: f32, second_probability: f32, threshold: f32,
     }
 }
 
@@ -66,7 +66,7 @@ impl Op for Solarize {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        self.draws.check_images("solarize", x)?;
+        self.draws.check_views("solarize", x)?;
         Ok(with_told(x[0], self.told.then_some(&TOLD[..])))
     }
 
@@ -79,9 +79,11 @@ impl Op for Solarize {
             stream,
             epoch,
             samples: spans.samples,
+            images: e.x[1].shape.dim(0) as u32,
             units: spans.units,
             chunks: spans.chunks,
-            probability: self.probability,
+            probability: self.probability[0],
+            second_probability: self.probability[1],
             threshold: self.threshold,
         };
         let kernel = Kernel::new("solarize.forward", "portable", WIDTHS[usize::from(!spans.wide)])
@@ -103,9 +105,9 @@ impl Op for Solarize {
 
 /// Named cases.
 pub fn cases() -> Vec<Case> {
-    let case = |name, [probability, threshold]: [f32; 2], shape: [usize; 4], fill, told| {
+    let two = |name, (probability, threshold), (views, shape): (usize, [usize; 4]), fill, told| {
         let draws = Draws { seed: 0x501a, stream: 12, view: 1, epoch: 2 };
-        let indices = (Type::u32([shape[0]]), Fill::Below(1000));
+        let indices = (Type::u32([shape[0] / views]), Fill::Below(1000));
         let scalars = (Type::f32([SCALARS]), Fill::Values(vec![5.0]));
         Case::new(
             name,
@@ -113,12 +115,16 @@ pub fn cases() -> Vec<Case> {
             vec![(Type::f32(shape), fill), indices, scalars],
         )
     };
+    let case = |name, [one, threshold]: [f32; 2], shape, fill, told| {
+        two(name, ([one, 0.5], threshold), (1, shape), fill, told)
+    };
     let values = || Fill::Uniform(0.0, 1.0);
     vec![
         case("one pixel", [1.0, 0.5], [1, 1, 1, 1], values(), true),
         case("always, at the threshold", [1.0, 0.5], [3, 1, 5, 7], Fill::Values(vec![0.5, 0.0, 1.0, 0.25]), false),
         case("whole vec4, some", [0.5, 0.5], [11, 3, 8, 6], values(), false),
         case("more than a workgroup a sample, some", [0.5, 0.7], [5, 3, 37, 41], values(), true),
+        two("two views", ([0.2, 0.9], 0.5), (2, [14, 3, 5, 6]), values(), true),
         case("never", [0.0, 0.5], [2, 3, 5, 5], values(), false),
     ]
 }

@@ -118,14 +118,14 @@ impl Op for BatchNorm {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![norm::walk(&x[0], (self.splits, self.eps), x.len() > 3, variant).partials()]
+        norm::walk(&x[0], (self.splits, self.eps), x.len() > 3, variant).statistics_work()
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, [weight, bias], [y, mean, variance]) = (Slot::In(0), [1, 2].map(Slot::In), [0, 1, 2].map(Slot::Out));
         let weights = (e.x.len() > 3).then_some(Slot::In(3));
         let walk = norm::walk(&e.x[0], (self.splits, self.eps), weights.is_some(), e.variant);
-        norm::statistics(e, walk, x, Slot::Work(0), weights, [mean, variance]);
+        norm::statistics(e, walk, x, weights, [mean, variance]);
         norm::apply(e, walk, "batch_norm.apply", [x, weight, bias, mean, variance], After::Nothing, y);
         Ok(())
     }

@@ -83,14 +83,14 @@ impl Op for BatchNormRelu {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![norm::walk(&x[0], (self.splits, self.eps), x.len() > self.weights(), variant).partials()]
+        norm::walk(&x[0], (self.splits, self.eps), x.len() > self.weights(), variant).statistics_work()
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (x, [weight, bias], [y, mean, variance]) = (Slot::In(0), [1, 2].map(Slot::In), [0, 1, 2].map(Slot::Out));
         let weights = (e.x.len() > self.weights()).then_some(Slot::In(self.weights()));
         let walk = norm::walk(&e.x[0], (self.splits, self.eps), weights.is_some(), e.variant);
-        norm::statistics(e, walk, x, Slot::Work(0), weights, [mean, variance]);
+        norm::statistics(e, walk, x, weights, [mean, variance]);
         let after = if self.residual { After::SumRelu(Slot::In(3)) } else { After::Relu };
         norm::apply(e, walk, "batch_norm_relu.apply", [x, weight, bias, mean, variance], after, y);
         Ok(())

@@ -5,6 +5,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
+use crate::kernels::norm::UNWEIGHTED;
 use crate::kernels::walk::{GROUP, LANE, Launcher, Layout, Walk};
 use crate::kernels::{Case, Fill};
 use crate::piece;
@@ -26,22 +27,6 @@ struct GroupNormGrad {
     norm: GroupNorm,
 }
 
-const STATISTICS_LANE: &[Piece] = &[
-    piece!("layers/batch_norm/unweighted.wgsl"),
-    piece!("layers/batch_norm/moments.wgsl"),
-    piece!("layers/batch_norm/statistics_lane.wgsl"),
-];
-const STATISTICS_GROUP: &[Piece] = &[
-    piece!("layers/batch_norm/unweighted.wgsl"),
-    piece!("layers/batch_norm/span.wgsl"),
-    piece!("layers/batch_norm/moments.wgsl"),
-    piece!("layers/batch_norm/statistics_group.wgsl"),
-];
-const FINISH: &[Piece] = &[
-    piece!("layers/batch_norm/unweighted.wgsl"),
-    piece!("layers/batch_norm/moments.wgsl"),
-    piece!("layers/batch_norm/finish.wgsl"),
-];
 const APPLY_LANE: &[Piece] =
     &[piece!("layers/batch_norm/after_nothing.wgsl"), piece!("layers/batch_norm/apply_lane.wgsl")];
 const APPLY_EACH: &[Piece] = &[
@@ -136,16 +121,14 @@ impl Op for GroupNorm {
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
-        vec![self.groups(&x[0], variant).partials()]
+        self.groups(&x[0], variant).statistics_work()
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let ([x, weight, bias], [y, mean, variance]) = ([0, 1, 2].map(Slot::In), [0, 1, 2].map(Slot::Out));
-        let partial = Slot::Work(0);
         let (groups, channels) = (self.groups(&e.x[0], e.variant), self.channels(&e.x[0], e.variant));
-        let mut l = Launcher::new(e, groups);
-        l.chunks("group_norm.statistics", [STATISTICS_LANE, STATISTICS_GROUP], &[x, partial]);
-        l.channels("group_norm.finish", FINISH, &[x, partial, mean, variance]);
+        let names = ["group_norm.statistics", "group_norm.finish"];
+        Launcher::new(e, groups).statistics(names, UNWEIGHTED, x, None, [mean, variance]);
         let buffers = [x, weight, bias, mean, variance, y];
         Launcher::new(e, channels).elements("group_norm.apply", [APPLY_LANE, APPLY_EACH], &buffers);
         Ok(())

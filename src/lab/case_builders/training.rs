@@ -62,8 +62,16 @@ pub(super) fn crop_resize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (count, batch) = (f.count("images")?, f.count("batch")?);
     let (size, channels, out) = (f.count("size")? as u32, f.count("channels")? as u32, f.count("out")? as u32);
     let crop = RandomCrop { draws: draws(7), scale: [0.2, 1.0], ratio: [0.75, 4.0 / 3.0], flip: 0.5 };
-    let op =
-        CropResize { crop: Some(crop), size, channels, out, images_per_page: count as u32, told: false, held: false };
+    let op = CropResize {
+        crop: Some(crop),
+        views: 1,
+        size,
+        channels,
+        out,
+        images_per_page: count as u32,
+        told: false,
+        held: false,
+    };
     let page = ("images", Type::u32([count * op.words()]), Fill::Bytes);
     made(op, vec![("indices", Type::u32([batch]), Fill::Below(count as u32)), page, scalars(3.0)])
 }
@@ -79,7 +87,10 @@ pub(super) fn color_jitter(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
 
 pub(super) fn gaussian_blur(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (probability, radius) = (f.real("probability", 0.5)?, f.count("radius")? as u32);
-    made(GaussianBlur { draws: draws(9), probability, sigma: [0.1, 2.0], radius, told: false }, images(f)?)
+    made(
+        GaussianBlur { draws: draws(9), probability: [probability; 2], sigma: [0.1, 2.0], radius, told: false },
+        images(f)?,
+    )
 }
 
 pub(super) fn normalize(f: &mut CaseFields<'_>) -> Result<BuiltCase> {

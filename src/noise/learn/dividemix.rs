@@ -158,14 +158,14 @@ impl DivideMix {
     }
 
     /// One network's turn, by the player who learns; the other one only says what it thinks.
-    fn learn(&self, turn: usize, r: &mut Recorder<'_>, batch: &Batch, other: Var, x: [Var; 2]) -> Result<Learned> {
+    fn learn(&self, turn: usize, r: &mut Recorder<'_>, batch: &Batch, other: Var, x: Var) -> Result<Learned> {
         let (size, classes) = (r.batch, batch.classes);
         let y = batch.targets.ok_or_else(|| Error::Failed("a planned epoch has targets".into()))?;
         let w = r.input(CLEAN[turn], Type::f32([size]))?;
         let pair = r.input(PAIR[turn], Type::u32([2 * size]))?;
         let lambda = r.input(LAMBDA[turn], Type::f32([2 * size]))?;
         let factors = [r.input(UNLABELLED, Type::f32([1]))?, r.input(PENALTY, Type::f32([1]))?];
-        let own = r.together(&x, |r, x| classify(r, x, classes))?;
+        let own = r.together(x, |r, x| classify(r, x, classes))?;
         let own = r.t.detach(own)?;
         let logits = r.of_view(own, 0)?;
         let losses = r.t.layer("sample_loss", |t| sample_losses(t, logits, batch.labels, batch.weights))?;
@@ -176,7 +176,6 @@ impl DivideMix {
             let labelled = t.gt(w, threshold)?;
             let targets = self.targets(t, labelled, [w, y], [own, other])?;
             let targets = t.concat(&[targets, targets], 0)?;
-            let x = t.concat(&x, 0)?;
             let mixed = t.mixup(x, pair, lambda)?;
             let targets = t.mixup(targets, pair, lambda)?;
             Ok((mixed, t.detach(targets)?, t.concat(&[labelled, labelled], 0)?, labelled))
@@ -188,10 +187,9 @@ impl DivideMix {
 }
 
 /// What a network that is not trained says of two views, with the statistics it has gathered: [B, K].
-fn opinion(r: &mut Recorder<'_>, x: [Var; 2], classes: usize) -> Result<Var> {
+fn opinion(r: &mut Recorder<'_>, x: Var, classes: usize) -> Result<Var> {
     let before = std::mem::replace(&mut r.mode, Mode::Eval);
-    let both = r.t.layer("views", |t| t.concat(&x, 0));
-    let logits = both.and_then(|x| classify(r, x, classes));
+    let logits = classify(r, x, classes);
     r.mode = before;
     mean_of_views(r, logits?)
 }
@@ -205,7 +203,7 @@ impl Learner for DivideMix {
         let (recipe, classes) = (r.recipe.clone(), batch.classes);
         let place = usize::from(!turn.name.is_empty());
         let from = 2 * place as u32;
-        let x = [r.view(from, &recipe)?, r.view(from + 1, &recipe)?];
+        let x = r.both_views(from, [&recipe, &recipe])?;
         if place == 0 {
             let other = r.player(SECOND, None, |r| opinion(r, x, classes))?;
             return self.learn(place, r, batch, other, x);

@@ -58,13 +58,47 @@ enum Owner {
 }
 
 /// What the variant that runs needs of a kernel: pieces of `rows` and of `tiles`, and the tile kernel's products and
-/// sums.
+/// halves.
 struct Form {
     rows: &'static [Piece],
     tiles: &'static [Piece],
     owner: Owner,
     pairs: u32,
-    sums: u32,
+    halves: u32,
+}
+
+const FORWARD: Form = Form { rows: FORWARD_ROWS, tiles: FORWARD_TILES, owner: Owner::Queries, pairs: 1, halves: 1 };
+const GRAD_QUERY: Form =
+    Form { rows: GRAD_QUERY_ROWS, tiles: GRAD_QUERY_TILES, owner: Owner::Queries, pairs: 2, halves: 1 };
+const GRAD_KEY: Form = Form { rows: GRAD_KEY_ROWS, tiles: GRAD_KEY_TILES, owner: Owner::Keys, pairs: 1, halves: 2 };
+
+impl Form {
+    /// How many rows own the kernel, and how many are walked.
+    fn sides(&self, z: Sizes) -> [usize; 2] {
+        match self.owner {
+            Owner::Queries => [z.t, z.s],
+            Owner::Keys => [z.s, z.t],
+        }
+    }
+
+    /// Rows of a lane of the tile kernel: $R owned and $N walked ones, of which a tile has eight times as many.
+    fn tile(&self, z: Sizes) -> [usize; 2] {
+        let [owned, walked] = self.sides(z);
+        // The largest heads of two halves would take more than 16 KiB of workgroup memory.
+        let most = if self.halves > 1 && z.e > 96 { 3 } else { 4 };
+        [eighths(owned, most), eighths(walked, 4)]
+    }
+}
+
+/// How many eights of rows a tile has: all of them, or of `most` and 3 the one that leaves fewer rows idle. A tile of 3 does
+/// more work for each row, so it must save a tenth of them.
+fn eighths(rows: usize, most: usize) -> usize {
+    let all = rows.div_ceil(8);
+    let padded = |r: usize| all.next_multiple_of(r);
+    if all <= most {
+        return all;
+    }
+    if 10 * padded(3) <= 9 * padded(most) { 3 } else { most }
 }
 
 /// Launches kernels of one attention.
@@ -101,10 +135,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
     /// A kernel of the chosen variant over rows of whole vec4.
     fn blocks(&mut self, name: &'static str, form: &Form, buffers: &[Slot]) {
         let (z, width) = (self.z, self.z.e.div_ceil(4));
-        let rows = match form.owner {
-            Owner::Queries => z.t,
-            Owner::Keys => z.s,
-        };
+        let [rows, _] = form.sides(z);
         if self.e.variant == "rows" {
             let own: usize = 4; // measured: 2 cost 1.3 to 1.6 times as much, 8 save little and take twice as long to build
             let (kernel, buffers) = self.with_lengths(name, form.rows, buffers);
@@ -112,28 +143,23 @@ impl<'a, 'b> Launcher<'a, 'b> {
             let kernel = kernel.with("TI", own as u32).with("TJ", 8);
             return self.launch(kernel, &buffers, width, blocks, (z.total * blocks).div_ceil(8));
         }
-        let eights = width.div_ceil(8);
-        // Two sums of a head of more than 32 do not fit in registers for as many rows: RADV spilled some of a head of 64.
-        let own: usize = if form.sums > 1 && eights > 1 { 2 } else { 4 };
+        let [own, walked] = form.tile(z);
         let (kernel, buffers) = self.with_lengths(name, form.tiles, buffers);
-        let blocks = rows.div_ceil(16 * own);
-        let kernel = kernel.with("R", own as u32).with("EG", eights as u32);
-        let kernel = kernel.with("PAIRS", form.pairs).with("SUMS", form.sums);
+        let blocks = rows.div_ceil(8 * own);
+        let kernel = kernel.with("R", own as u32).with("N", walked as u32).with("EG", width.div_ceil(8) as u32);
+        let kernel = kernel.with("PAIRS", form.pairs).with("HALVES", form.halves);
         self.launch(kernel, &buffers, width, blocks, z.total * blocks);
     }
 
     /// q, k, v -> y, lse, in rows of whole vec4.
     pub fn forward(&mut self, buffers: &[Slot]) {
-        let form = Form { rows: FORWARD_ROWS, tiles: FORWARD_TILES, owner: Owner::Queries, pairs: 1, sums: 1 };
-        self.blocks("attention.forward", &form, buffers);
+        self.blocks("attention.forward", &FORWARD, buffers);
     }
 
     /// q, k, v, dy and stats -> dq, dk, dv, in rows of whole vec4.
     pub fn grad(&mut self, [q, k, v, dy]: [Slot; 4], stats: Slot, [dq, dk, dv]: [Slot; 3]) {
-        let form = Form { rows: GRAD_QUERY_ROWS, tiles: GRAD_QUERY_TILES, owner: Owner::Queries, pairs: 2, sums: 1 };
-        self.blocks("attention.grad_query", &form, &[q, k, v, dy, stats, dq]);
-        let form = Form { rows: GRAD_KEY_ROWS, tiles: GRAD_KEY_TILES, owner: Owner::Keys, pairs: 2, sums: 2 };
-        self.blocks("attention.grad_key", &form, &[q, k, v, dy, stats, dk, dv]);
+        self.blocks("attention.grad_query", &GRAD_QUERY, &[q, k, v, dy, stats, dq]);
+        self.blocks("attention.grad_key", &GRAD_KEY, &[q, k, v, dy, stats, dk, dv]);
     }
 
     /// y, lse, dy -> stats.
@@ -194,5 +220,40 @@ impl<'a, 'b> Launcher<'a, 'b> {
         self.naive_product("attention.grad_query", [ds, k, dq], false);
         self.naive_product("attention.grad_key", [ds, q, dk], true);
         self.naive_product("attention.grad_value", [p, dy, dv], true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the pairs of rows that tiles have, a ViT's 65 tokens use three quarters at least, and no other number of tokens
+    /// that images make uses less than tiles of 64 by 32 do.
+    #[test]
+    fn tiles_fit_the_rows_that_there_are() {
+        for (name, form) in [("forward", FORWARD), ("grad_query", GRAD_QUERY), ("grad_key", GRAD_KEY)] {
+            for t in [17, 37, 50, 64, 65, 145, 197, 257] {
+                let z = Sizes { total: 1, heads: 1, t, s: t, e: 64 };
+                let paired = |[owned, walked]: [usize; 2]| t.next_multiple_of(owned) * t.next_multiple_of(walked);
+                let share = (t * t) as f64 / paired(form.tile(z).map(|eighths| 8 * eighths)) as f64;
+                let before = (t * t) as f64 / paired([64, 32]) as f64;
+                println!("{name}, {t} tokens: {:.0} % of the pairs, not {:.0} %", 100.0 * share, 100.0 * before);
+                assert!(share >= before && (t != 65 || share >= 0.75), "{name}, {t} tokens: {share}");
+            }
+        }
+    }
+
+    /// Workgroup memory of WebGPU's default limits holds the tiles of every head.
+    #[test]
+    fn tiles_of_every_head_fit() {
+        for form in [FORWARD, GRAD_QUERY, GRAD_KEY] {
+            for (e, rows) in (1..=super::super::LARGEST_HEAD).flat_map(|e| (1..80).map(move |rows| (e, rows))) {
+                let z = Sizes { total: 1, heads: 1, t: rows, s: 80 - rows, e };
+                let [r, n] = form.tile(z);
+                let a = (4 * (16 * r.div_ceil(2) + 2)).max(64 * (n * e.div_ceil(32)).div_ceil(4));
+                let b = (4 * (16 * n.div_ceil(2) + 2)).max(72 * r);
+                assert!(16 * form.halves as usize * (a + b) < 16_384, "{z:?}: {r} by {n}");
+            }
+        }
     }
 }
