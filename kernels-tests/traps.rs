@@ -191,7 +191,8 @@ fn offered() -> Result<(), String> {
     expect(DType::F16, (64, 32, 24), &full, &["coop_8x8"])?;
     expect(DType::F16, (64, 32, 20), &full, &[])?;
     expect(DType::F16, (65, 32, 16), &full, &[])?;
-    expect(DType::F16, whole, &varying, &[])?;
+    expect(DType::F16, whole, &varying, &["coop_16x16", "coop_8x8"])?;
+    expect(DType::F16, whole, &Caps { subgroup: None, ..full.clone() }, &[])?;
     // If cooperative matrices were not asked for, an adapter's caps have none, whatever it lists.
     let silent = wgslab::device::adapter::adapters(None)
         .unwrap_or_default()
