@@ -4,7 +4,7 @@
     python3 benches/peers/torch_load.py FOLDER [--size 224] [--workers 2] [--batch 64] [--rounds 5] [--beside PROGRAM] [--json FILE]
 
 FOLDER has a folder for each class (below Train/ or train/, if there is one: ImageFolder takes what FOLDER holds). A picture is opened
-by Pillow, made RGB, resized if it has another size, and becomes a tensor of bytes; --floats makes it one of floats
+by Pillow, made RGB, resized (bilinear, as wgslab does) if it has another size, and becomes a tensor of bytes; --floats makes it one of floats
 in [0, 1], as ToTensor does. The workers stay between epochs, and the first epoch is not timed. --beside is
 the program that `cargo bench --bench load --no-run` names: it decodes the same folder before each epoch, on the same cores.
 """
@@ -17,6 +17,7 @@ import time
 
 import torch
 import torchvision
+from PIL import Image
 from torchvision import transforms
 
 import lab
@@ -33,7 +34,7 @@ def main():
     parser.add_argument("--beside", help="the program of `cargo bench --bench load`")
     parser.add_argument("--json", help="write the report there")
     a = parser.parse_args()
-    resize = transforms.Lambda(lambda image: image if image.size == (a.size, a.size) else image.resize((a.size, a.size)))
+    resize = transforms.Lambda(lambda image: image if image.size == (a.size, a.size) else image.resize((a.size, a.size), Image.BILINEAR))
     last = transforms.ToTensor() if a.floats else transforms.PILToTensor()
     images = torchvision.datasets.ImageFolder(a.folder, transforms.Compose([resize, last]))
     loader = torch.utils.data.DataLoader(images, a.batch, num_workers=a.workers, persistent_workers=a.workers > 0)

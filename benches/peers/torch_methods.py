@@ -224,8 +224,8 @@ class Residual(nn.Module):
         self.shortcut, self.one, self.two = (normed(nn.Linear(i, k)) for i in (d, d, k))
 
     def forward(self, x):
-        y = F.dropout(self.two(F.leaky_relu(F.dropout(self.one(x), 0.2), 0.2)), 0.2)
-        return F.leaky_relu(y, 0.2) + F.leaky_relu(self.shortcut(x), 0.2)
+        y = F.dropout(self.two(F.leaky_relu(F.dropout(self.one(x), 0.2), 0.3)), 0.2)
+        return F.leaky_relu(y, 0.3) + F.leaky_relu(self.shortcut(x), 0.3)
 
 
 class Up(nn.Module):
@@ -245,7 +245,7 @@ class Up(nn.Module):
 
     def forward(self, x, part):
         y = self.conv1(F.interpolate(self.normed(x, part, 0), scale_factor=2))
-        return self.conv2(self.normed(y, part, 1)) + self.shortcut(F.interpolate(x, scale_factor=2))
+        return self.conv2(self.normed(y, part, 1)) + F.interpolate(self.shortcut(x), scale_factor=2)
 
 
 class Generator(nn.Module):
@@ -274,7 +274,7 @@ class Down(nn.Module):
 
     def forward(self, x):
         y = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
-        return x + y if self.shortcut is None else F.avg_pool2d(y, 3, 2, 1) + F.avg_pool2d(self.shortcut(x), 3, 2, 1)
+        return x + y if self.shortcut is None else F.avg_pool2d(y + self.shortcut(x), 3, 2, 1)
 
 
 class Discriminators(nn.Module):
@@ -308,11 +308,14 @@ def bigbigan(a, images):
     def loss():
         for _ in range(2):
             theirs.zero_grad(set_to_none=True)
-            pairs = [pair.detach() for pair in scores()]
+            with torch.no_grad():
+                pairs = scores()
             halves = [score.split(a.batch) for score in discriminators(*pairs)]
             sum(F.relu(1 - real).mean() + F.relu(1 + fake).mean() for real, fake in halves).backward()
             theirs.step()
+        discriminators.requires_grad_(False)
         halves = [score.split(a.batch) for score in discriminators(*scores())]
+        discriminators.requires_grad_(True)
         return sum(real.mean() - fake.mean() for real, fake in halves)
 
     return [net, generator], loss

@@ -74,8 +74,9 @@ pub struct Portable {
     pub scalars: BTreeMap<String, Vec<f64>>,
     /// The step of training, for any adapter.
     pub step: Recording,
-    /// The same step, as the program runs it on a software adapter whose subgroups have exactly [`Portable::lanes`].
-    pub step_in_software: Recording,
+    /// The same step, as the program runs it on a software adapter whose subgroups have exactly [`Portable::lanes`]; none
+    /// where it binds more than adapters offer.
+    pub step_in_software: Option<Recording>,
     /// The lanes of a subgroup that [`Portable::step_in_software`] counts on.
     pub lanes: u32,
     /// The views of some images: the outputs `view0`, `view1`, … and the images as they are, `image`.
@@ -147,7 +148,7 @@ impl Job<'_> {
         let (tape, eyes) = (&turn.tapes[0].0, self.eyes(&set)?);
         let (step, mut past) = self.portable_recording(tape, &Caps::portable())?;
         let software = Caps { software: true, subgroup: Some((LANES, LANES)), ..Caps::portable() };
-        let (step_in_software, _) = self.portable_recording(tape, &software)?;
+        let step_in_software = self.within_reach(tape, &software)?.ok().map(|(recording, _)| recording);
         let eye = Eye::new(method.backbone.clone(), set.train.mean, set.train.std);
         let at_once = self.config.evaluation.batch_size.min(eyes.0.count);
         let (eye, also) = self.portable_recording(&plain_pass(self, &eye, &eyes.0, at_once)?, &Caps::portable())?;
@@ -232,14 +233,25 @@ impl Job<'_> {
     /// if something does. The portable variants are those for a GPU, because visitors have one; a software adapter runs
     /// them, too.
     fn portable_recording(&self, tape: &Tape, caps: &Caps) -> Result<(Recording, Option<String>)> {
+        self.within_reach(tape, caps)?.map_err(|why| {
+            Error::Usage(format!(
+                "the step passes what adapters offer to browsers: {why}; use a smaller batch, image or model"
+            ))
+        })
+    }
+
+    /// The same, or what of the tape passes all that adapters offer to browsers.
+    fn within_reach(
+        &self,
+        tape: &Tape,
+        caps: &Caps,
+    ) -> Result<std::result::Result<(Recording, Option<String>), String>> {
         let options = Options { recompute: self.config.run.recompute, ..fuse::options(caps) };
         let schedule = Schedule::new(tape, &options)?;
         if let Some(why) = schedule.past_limits(&Caps { binding_bytes: LARGEST_BINDING, ..caps.clone() }) {
-            return Err(Error::Usage(format!(
-                "the step passes what adapters offer to browsers: {why}; use a smaller batch, image or model"
-            )));
+            return Ok(Err(why));
         }
-        Ok((Recording::of(&schedule, self.gpu.tree())?, schedule.past_limits(caps)))
+        Ok(Ok((Recording::of(&schedule, self.gpu.tree())?, schedule.past_limits(caps))))
     }
 
     /// The training images and after them the test images, as one store.

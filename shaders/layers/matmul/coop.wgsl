@@ -1,8 +1,9 @@
 // matmul, cooperative: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] in matrices of $SIDE × $SIDE that a whole subgroup holds
 // together, operands of type Operand, sums in f32.
 // A subgroup owns $TM × $TN such matrices of c. A workgroup has $LANES invocations, as many as the largest subgroup that
-// the adapter may choose, and so one subgroup or more: how many, it asks. A subgroup walks k a matrix at a time, straight from memory: with naga 30 what one invocation writes into workgroup memory is not surely seen by a load of
-// another (wgpu issue 8805). Neighbours along n read the same rows of a, from the caches. wid.z is z.
+// the adapter may choose, and so one subgroup or more: how many, it asks. A subgroup walks k a matrix at a time, straight from
+// memory: with naga 30 what one invocation writes into workgroup memory is not surely seen by a load of another (wgpu issue
+// 8805). Neighbours along n read the same rows of a, from the caches. wid.z is z.
 // M must divide by $SIDE · $TM, N by $SIDE · $TN, K by $SIDE: nothing is guarded. All control flow is uniform: a subgroup
 // past the last tile makes that one again, to the same bits. Index and
 // stride of every coopStore are named first: naga 30.0.1 panics on expressions there.

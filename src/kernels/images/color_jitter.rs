@@ -124,7 +124,8 @@ impl Op for ColorJitter {
         if chunks > 1 {
             e.launch(kernel("color_jitter.sums", SUMS), &given, &params, groups_1d(batch * chunks));
         }
-        let last = if chunks > 1 { kernel("color_jitter.apply", APPLY) } else { kernel("color_jitter.forward", FORWARD) };
+        let last =
+            if chunks > 1 { kernel("color_jitter.apply", APPLY) } else { kernel("color_jitter.forward", FORWARD) };
         let last = last.with("TOLD", u32::from(self.told)).with("Y", given.len() as u32 + 1);
         let buffers: Vec<Slot> = given.into_iter().chain(results).collect();
         e.launch(last, &buffers, &params, groups_1d(batch * chunks));

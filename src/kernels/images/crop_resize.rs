@@ -30,8 +30,8 @@ pub struct RandomCrop {
 }
 
 /// Inputs: indices u32 [B], one or more pages u32 [..] of packed images, with a crop the scalars, and, with `held`, the index of
-/// each image in the pages, u32 [images]. Output: f32 [views · B, channels, out, out], view v of image b in row v · B + b. Every index of a step must be held: of one that is
-/// not, the output means nothing.
+/// each image in the pages, u32 [images]. Output: f32 [views · B, channels, out, out], view v of image b in row v · B + b.
+/// Every index of a step must be held: of one that is not, the output means nothing.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CropResize {
     /// How the window is drawn; the whole image when `None`.

@@ -247,6 +247,9 @@ pub fn cases() -> Vec<Case> {
         case("padded keys, causal", [3, 1, 40, 40, 12], true, Some(vec![17, 0, 40]), n()),
         case("largest head", [1, 1, 34, 70, 128], false, None, n()),
         case("largest odd head, causal", [1, 1, 66, 35, 127], true, None, n()),
+        case("four rows a lane", [1, 2, 64, 197, 64], false, None, n()),
+        case("four rows a lane, causal, odd head", [1, 1, 97, 50, 65], true, None, n()),
+        case("four rows a lane, padded keys, largest head", [2, 1, 32, 64, 128], false, Some(vec![64, 33]), n()),
         case("exp would overflow", [1, 1, 20, 40, 8], false, None, Fill::Uniform(-12.0, 12.0)),
     ]
 }

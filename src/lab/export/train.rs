@@ -17,13 +17,16 @@ const SCRIPT: &str = concat!(
 /// The page that trains by `run`: one HTML file that needs no other and asks nothing of a network.
 pub fn page(run: &Portable) -> Result<String> {
     let (mut about, mut texts) = (json(run)?, Texts::default());
-    let recordings =
-        [("step", &run.step), ("step_in_software", &run.step_in_software), ("views", &run.views), ("eye", &run.eye)];
-    for (name, recording) in recordings {
+    for (name, recording) in [("step", &run.step), ("views", &run.views), ("eye", &run.eye)] {
         about[name] = texts.shared(recording)?;
     }
-    about["kernels"] = texts.kernels()?;
+    // A GPU is not asked for what only the other recording needs.
     about["limits"] = json(&texts.needs.limits)?;
+    if let Some(recording) = &run.step_in_software {
+        about["step_in_software"] = texts.shared(recording)?;
+        about["limits_in_software"] = json(&texts.needs.limits)?;
+    }
+    about["kernels"] = texts.kernels()?;
     let parts = [
         ("/*title*/", &*escape(&format!("Training in this browser: {}", run.name))),
         ("/*style*/", STYLE),

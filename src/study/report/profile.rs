@@ -59,9 +59,14 @@ pub(super) fn profile(lines: &[ProfileLine]) -> Result<String> {
         format!("<li>{}{}</li>\n", key(i), escape(names::pretraining(&line.pretraining)))
     };
     let legend: String = lines.iter().enumerate().map(entry).collect();
-    let bands = match lines.iter().any(|l| l.points.iter().any(|p| p.between.is_some())) {
-        true => "A band holds, at each accuracy alone, 95 % of what drawing the runs of each dataset again gives.",
-        false => "There are no bands: a dataset has a single run.",
+    let banded = lines.iter().filter(|l| l.points.iter().any(|p| p.between.is_some())).count();
+    let bands = match banded {
+        0 => "There are no bands: a dataset has a single run.",
+        n if n < lines.len() => {
+            "A band holds, at each accuracy alone, 95 % of what drawing the runs of each dataset again gives; a line has none where a \
+             dataset has a single run."
+        }
+        _ => "A band holds, at each accuracy alone, 95 % of what drawing the runs of each dataset again gives.",
     };
     Ok(format!(
         "<h2>Performance profile</h2>\n<p class=\"soft\">The share of runs under noise whose test accuracy is above a value. Every \

@@ -156,7 +156,8 @@ function download(name, blob) {
 
 async function begin() {
   const about = JSON.parse(new TextDecoder().decode(await unpack("portable"))), { classes, kernels } = about;
-  for (const r of [about.step, about.step_in_software, about.eye, about.views]) r.kernels = r.kernels.map((i) => kernels[i]);
+  const recordings = [about.step, about.step_in_software, about.eye, about.views].filter(Boolean);
+  for (const r of recordings) r.kernels = r.kernels.map((i) => kernels[i]);
   page.trainer = new Trainer(about, await unpack("bytes"));
   at("about").textContent = `${about.model} by ${about.method}: ${about.images} images of ${about.dataset} without their labels, `
     + `${about.batch} in a step, ${about.epochs} epochs of ${about.steps} steps.`;

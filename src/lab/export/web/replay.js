@@ -13,10 +13,10 @@ async function unpack(id) {
 }
 
 /**
- * Opens the best adapter with at least these limits. `optional` features are taken where offered. Returns { device,
+ * Opens the best adapter with at least these limits, or those that a function of its info gives. `optional` features are taken where offered. Returns { device,
  * adapter, info, lost }: info is { name, fallback, lanes }, and lost is a promise of a sentence.
  */
-async function openDevice({ limits = {}, optional = [] } = {}) {
+async function openDevice({ limits: asked = {}, optional = [] } = {}) {
   if (!navigator.gpu) {
     throw new Error(isSecureContext
       ? "This browser has no WebGPU: use a current Chrome, Edge, Firefox or Safari, and switch WebGPU on if it is off."
@@ -31,6 +31,7 @@ async function openDevice({ limits = {}, optional = [] } = {}) {
     fallback: Boolean(about.isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe|warp/i.test(named.join(" ")),
     lanes: about.subgroupMinSize === about.subgroupMaxSize ? about.subgroupMaxSize : undefined, // of every subgroup
   };
+  const limits = typeof asked === "function" ? asked(info) : asked;
   const small = Object.entries(limits).find(([name, value]) => value > adapter.limits[name]);
   if (small) {
     throw new Error(`This adapter (${info.name}) is too small for these kernels: ${small[0]} is `

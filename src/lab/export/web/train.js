@@ -52,9 +52,11 @@ class Trainer {
   /** Opens the device and compiles everything. told(done, all) counts kernels. */
   async open(told) {
     const a = this.about, states = new Map();
-    Object.assign(this, await openDevice({ limits: a.limits, optional: ["subgroups"] }));
-    const { device, info } = this;
-    this.software = info.fallback && info.lanes === a.lanes && device.features.has("subgroups");
+    const inSoftware = (info) => a.step_in_software && info.fallback && info.lanes === a.lanes;
+    const limits = (info) => (inSoftware(info) ? a.limits_in_software : a.limits);
+    Object.assign(this, await openDevice({ limits, optional: ["subgroups"] }));
+    const { device } = this;
+    this.software = inSoftware(this.info) && device.features.has("subgroups");
     const recordings = [this.software ? a.step_in_software : a.step, a.eye, a.views];
     [this.replay, this.eye, this.viewer] = recordings.map((r) => new Replay(device, r, states));
     const all = recordings.reduce((n, r) => n + r.kernels.length, 0);
