@@ -129,7 +129,7 @@ mod tests {
         // Of 20 runs k lie above τ: a resample's count is binomial(20, k / 20). Quantiles at 2.5 and 97.5 %: scipy.stats.binom.ppf.
         let runs: Vec<f64> = (0..20).map(f64::from).collect();
         let at = [-1.0, 3.5, 9.5, 15.5, 19.0];
-        let bands = profile_bands(&[runs.clone()], &at, 0).unwrap();
+        let bands = profile_bands(std::slice::from_ref(&runs), &at, 0).unwrap();
         for (band, [low, high]) in bands.iter().zip([[20.0, 20.0], [12.0, 19.0], [6.0, 14.0], [1.0, 8.0], [0.0, 0.0]]) {
             near(band.low * 20.0, low, 1e-9, "low");
             near(band.high * 20.0, high, 1e-9, "high");
