@@ -13,8 +13,9 @@ async function unpack(id) {
 }
 
 /**
- * Opens the best adapter with at least these limits, or those that a function of its info gives. `optional` features are taken where offered. Returns { device,
- * adapter, info, lost }: info is { name, fallback, lanes }, and lost is a promise of a sentence.
+ * Opens the best adapter with at least these limits, or those that a function of its info gives. `optional` features are
+ * taken where offered. Returns { device, adapter, info, lost }: info is { name, fallback, lanes }, and lost is a promise of
+ * a sentence.
  */
 async function openDevice({ limits: asked = {}, optional = [] } = {}) {
   if (!navigator.gpu) {
