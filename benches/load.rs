@@ -10,7 +10,7 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
 use std::time::Instant;
-use wgslab::base::{Result, files};
+use wgslab::base::Result;
 use wgslab::data::decode::MAX_PIXELS;
 use wgslab::data::{LoadOptions, MAX_BYTES, load_all};
 use wgslab::lab::Spread;
@@ -66,11 +66,7 @@ fn run() -> Result<()> {
         "threads": threads, "seconds": seconds, "images_per_s": images as f64 / Spread::of(&seconds).median,
         "peak_process_bytes": common::peak_process_bytes(),
     });
-    if let Some(path) = &a.json {
-        files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
-    }
-    println!("{report:#}");
-    Ok(())
+    common::tell(&report, a.json.as_deref())
 }
 
 fn main() -> std::process::ExitCode {

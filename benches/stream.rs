@@ -195,11 +195,7 @@ fn report(gpu: &Gpu, a: &Arguments, took: &[Vec<[f64; 2]>; 2], (made_s, peaks): 
         "peak_process_bytes": { "before": peaks[0], "images_made": peaks[1], "end": peaks[2] },
         "peak_device_bytes": gpu.meter().peak_bytes(),
     });
-    if let Some(path) = &a.json {
-        files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
-    }
-    println!("{report:#}");
-    Ok(())
+    common::tell(&report, a.json.as_deref())
 }
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! What benches share: how they end, and the memory that they took.
+//! What benches share: how they end, what they tell, and the memory that they took.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +13,16 @@ pub fn ended(result: Result<()>) -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// Prints a report, and writes it to a file where one is named.
+#[allow(dead_code, reason = "not every bench tells all of its report")]
+pub fn tell(report: &serde_json::Value, json: Option<&Path>) -> Result<()> {
+    if let Some(path) = json {
+        files::write_atomic(path, format!("{report:#}\n").as_bytes())?;
+    }
+    println!("{report:#}");
+    Ok(())
 }
 
 /// The most memory that this process has held, including a software driver's device memory; only Linux reports it.
