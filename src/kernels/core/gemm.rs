@@ -201,7 +201,7 @@ pub(crate) fn rows(e: &mut Emit<'_>, name: &'static str, (a, b, c): (Slot, Slot,
 /// How the pieces of a tiled variant fill its tiles.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Staging {
-    /// Whole vec4 along memory.
+    /// Whole vec4 along memory: layers/matmul/stage_fours.wgsl.
     Fours,
     /// Numbers one by one, those of b along n: core/gemm/stage.wgsl.
     Each,

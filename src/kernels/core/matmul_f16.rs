@@ -117,8 +117,11 @@ pub(crate) fn kernel(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
         }
         _ => return cooperative(e, s),
     };
-    let staging = if fours { Staging::Fours } else { Staging::Each };
-    gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), staging, e.caps)
+    if fours {
+        s.in_fours(NAME, e.variant, pieces, e.caps)
+    } else {
+        gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), Staging::Each, e.caps)
+    }
 }
 
 /// As many matrices for a subgroup as divide the sizes, fewer where there would be too few subgroups.

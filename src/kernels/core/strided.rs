@@ -112,10 +112,23 @@ impl Strided {
                 let [x, y, _] = groups_1d((m * n).div_ceil(64));
                 (Kernel::new(name, "naive", NAIVE), [x, y])
             }
-            (VEC4, _) => gemm::tiled(name, VEC4, ALIGNED, (m, n), Staging::Fours, caps),
-            (tiled, true) => gemm::tiled(name, tiled, FOURS, (m, n), Staging::Fours, caps),
+            (VEC4, _) => self.in_fours(name, VEC4, ALIGNED, caps),
+            (tiled, true) => self.in_fours(name, tiled, FOURS, caps),
             (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), Staging::Each, caps),
         }
+    }
+
+    /// A kernel that reads whole vec4. Its text says which operand lies along k: a branch would come between the loads.
+    pub fn in_fours(
+        &self,
+        name: &'static str,
+        variant: &'static str,
+        pieces: &[Piece],
+        caps: &Caps,
+    ) -> (Kernel, [u32; 2]) {
+        let (kernel, grid) = gemm::tiled(name, variant, pieces, (self.m, self.n), Staging::Fours, caps);
+        let [a, b] = [self.a[2], self.b[1]].map(|stride| u32::from(stride == 1));
+        (kernel.with("ATURNS", a).with("BTURNS", b), grid)
     }
 
     /// Launches `kernel` over the operands and c, in slices where `variant` cuts k, which end where they are added up.
