@@ -184,10 +184,11 @@ impl Set {
     }
 }
 
-/// A value of `--shape` as TOML: a list of numbers, a number, true or false, else a text.
+/// A value of `--shape` as TOML: a list of numbers, with or without brackets, a number, true or false, else a text.
 fn word(value: &str) -> String {
     let plain = |v: &str| v.parse::<f64>().is_ok() || v == "true" || v == "false";
-    match value {
+    let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(value);
+    match bare.trim() {
         v if v.contains(',') && v.split(',').all(|p| plain(p.trim())) => format!("[{v}]"),
         v if plain(v) => v.to_string(),
         v => toml::Value::String(v.to_string()).to_string(),

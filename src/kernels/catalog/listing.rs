@@ -335,25 +335,29 @@ pub fn find_all(wanted: &Wanted<'_>, asked: &Asked<'_>) -> Result<Vec<Found>> {
     Err(not_found(wanted, asked.caps)?)
 }
 
-/// Every entry in every variant that adapters of these kinds are offered, each in its largest case; where several kinds
-/// are offered a variant in one case, the last kind speaks. `wanted` is asked for entry, variant and case.
+/// Every entry in every variant that adapters of these kinds are offered, each in its largest case; of nodes of one size
+/// the first, because the gradient of a product is two more products, which lie otherwise; where several kinds are
+/// offered a variant at that node, the last kind speaks. `wanted` is asked for entry, variant and case.
 pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str, &str) -> bool) -> Result<Vec<Found>> {
-    let mut found: BTreeMap<(String, &'static str), (u64, Found)> = BTreeMap::new();
+    let mut found: BTreeMap<(String, &'static str), (u64, usize, Found)> = BTreeMap::new();
+    let mut node = 0;
     for case in ops().into_iter().flat_map(|o| o.1) {
         for step in nodes(&case)? {
             let (entry, bytes) = (entry_name(step.op.as_ref()), step.cost().bytes);
+            node += 1;
             for caps in kinds {
                 for variant in step.op.variants(&step.x, caps) {
                     let key = (entry.clone(), variant);
-                    if wanted(&entry, variant, case.name) && found.get(&key).is_none_or(|f| bytes >= f.0) {
+                    let takes = |f: &(u64, usize, Found)| bytes > f.0 || node == f.1;
+                    if wanted(&entry, variant, case.name) && found.get(&key).is_none_or(takes) {
                         let (case, step, caps) = (case.clone(), step.clone(), caps.clone());
-                        found.insert(key, (bytes, Found { case, step, variant, caps }));
+                        found.insert(key, (bytes, node, Found { case, step, variant, caps }));
                     }
                 }
             }
         }
     }
-    Ok(found.into_values().map(|f| f.1).collect())
+    Ok(found.into_values().map(|f| f.2).collect())
 }
 
 /// The sentence that says which part of `wanted` does not exist.
@@ -379,10 +383,26 @@ fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
 mod tests {
     use super::*;
     use crate::device::tune::TunedOp;
+    use crate::tape::Type;
 
     fn asked<'a>(caps: &'a Caps, table: &'a Table) -> Asked<'a> {
         static COMMITTED: Tree = Tree::committed();
         Asked { caps, tree: &COMMITTED, table }
+    }
+
+    /// A case's gradient launches products, too, and they are as large.
+    #[test]
+    fn a_case_speaks_for_its_own_node() {
+        let caps = [Caps::portable()];
+        for case in ["whole tiles", "whole tiles, a transposed", "whole tiles, b transposed, a long sum"] {
+            let wanted = |entry: &str, _: &str, of: &str| entry == "matmul.forward" && of == case;
+            let found = largest(&caps, wanted).unwrap();
+            assert!(found.len() > 2, "{case}");
+            for one in found {
+                let types: Vec<Type> = one.case.inputs.iter().map(|i| i.0).collect();
+                assert_eq!((one.case.name, one.step.x), (case, types), "{}", one.variant);
+            }
+        }
     }
 
     #[test]
