@@ -38,6 +38,11 @@ impl Type {
         (self.shape.numel() * self.dtype.bytes()) as u64
     }
 
+    /// It is an error unless the elements are f32 or f16. `op` and `name` (of the tensor) stand in the error.
+    pub fn expect_float(&self, op: &'static str, name: &str) -> Result<()> {
+        if self.dtype.is_float() { Ok(()) } else { self.expect_dtype(op, name, DType::F32) }
+    }
+
     /// It is an error unless the elements are of `dtype`. `op` and `name` (of the tensor) stand in the error.
     pub fn expect_dtype(&self, op: &'static str, name: &str, dtype: DType) -> Result<()> {
         if self.dtype == dtype {
