@@ -185,6 +185,12 @@ pub fn cases() -> Vec<Case> {
         matmul("matmul, f16, whole vec4, residual, relu", (12, 8, 20), false, bare(true, relu)).halved(&[0, 1]),
         matmul("matmul, f16, bias, silu, a long sum", (6, 8, 1108), true, bias(Some(Unary::Silu))).halved(&[0, 1]),
         conv2d("f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1), norm(true, relu)).halved(&[0, 1]),
+        conv2d("f16 to f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1).rounded(), norm(true, relu))
+            .halved(&[0, 1, 6]),
+        conv2d("f16 to f16, odd planes, batch norm, relu", [2, 3, 7, 5], [7, 3, 3, 3], plain(1, 1).rounded(), norm(false, relu))
+            .halved(&[0, 1]),
+        conv2d("f16 to f16, all, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1).rounded(), norm(true, relu))
+            .halved(&[0, 1, 6]),
         conv2d("f16, 3x3 stride 2, bias, gelu", [2, 3, 7, 8], [5, 3, 3, 3], plain(2, 1), bias(Some(exact))).halved(&[0, 1]),
     ]
 }
@@ -192,13 +198,13 @@ pub fn cases() -> Vec<Case> {
 /// A product of `z` pairs of matrices.
 fn of_batch(name: &'static str, z: usize, (m, n, k): (usize, usize, usize), epilogue: Epilogue<Unary>) -> Case {
     let x = [Type::f32([z, m, k]), Type::f32([z, k, n])];
-    let product = MatMul { trans_a: false, trans_b: false };
+    let product = MatMul::new(false, false);
     case(name, Fused { product, epilogue }, x, (n, Type::f32([z, m, n])))
 }
 
 fn matmul(name: &'static str, (m, n, k): (usize, usize, usize), trans_b: bool, epilogue: Epilogue<Unary>) -> Case {
     let x = [Type::f32([m, k]), Type::f32(if trans_b { [n, k] } else { [k, n] })];
-    case(name, Fused { product: MatMul { trans_a: false, trans_b }, epilogue }, x, (n, Type::f32([m, n])))
+    case(name, Fused { product: MatMul::new(false, trans_b), epilogue }, x, (n, Type::f32([m, n])))
 }
 
 fn conv2d(name: &'static str, x: [usize; 4], w: [usize; 4], product: Conv2d, epilogue: Epilogue<Unary>) -> Case {
@@ -224,7 +230,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let op = |shift, residual, activation| Fused {
-            product: MatMul { trans_a: false, trans_b: false },
+            product: MatMul::new(false, false),
             epilogue: Epilogue { shift, residual, activation },
         };
         let (a, b) = (Type::f32([3, 4]), Type::f32([4, 5]));

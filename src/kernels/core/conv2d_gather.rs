@@ -145,6 +145,7 @@ impl<'a> Gathered<'a> {
             Direction::Forward | Direction::GradWeight => kernel,
         };
         let (made, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
+        let kernel = gemm::resulting(kernel, gemm::made_of(e, made));
         let grid = [x, y, (self.products * slices) as u32];
         self.launch(e, kernel, [a, b, made], first, self.mnk, (k.div_ceil(slices), grid));
         if slices > 1 {

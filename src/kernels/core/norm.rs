@@ -124,8 +124,9 @@ pub(crate) fn infer(op: &'static str, x: &[Type], splits: usize, weights: Option
         let what = format!("x is {} in {splits} parts, one element a channel; training needs two", x[0].shape);
         return Err(Error::shape(op, what));
     }
+    weights.map_or(Ok(()), |w| w.expect_dtype(op, "sample_weights", DType::F32))?;
     if let Some(weights) = weights.filter(|w| **w != Type::f32([images])) {
-        let need = "they must be F32 and have one element for each sample of x";
+        let need = "they must have one element for each sample of x";
         return Err(Error::shapes(op, ("x", x[0].shape), ("sample_weights", weights.shape), need));
     }
     let statistic = if splits == 1 { Type::f32([channels]) } else { Type::f32([splits, channels]) };

@@ -1,7 +1,7 @@
 //! What poolings share: where windows lie over a plane, and one walk over them, forward and backward. An op file says
 //! which windows it has and whether it takes their maximum or their mean. Shaders: shaders/core/pool/.
 
-use crate::base::{DType, Error, Result, Shape};
+use crate::base::{Error, Result, Shape};
 use crate::device::{Kernel, Piece};
 use crate::kernels::held::{self, Cells};
 use crate::kernels::tiles::Tiles;

@@ -75,7 +75,9 @@ impl Op for BatchNormRelu {
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let y = norm::infer("batch_norm_relu", x, self.splits, x.get(self.weights()))?;
-        if let Some(other) = x.get(3).filter(|ty| self.residual && **ty != x[0]) {
+        let residual = x.get(3).filter(|_| self.residual);
+        residual.map_or(Ok(()), |other| other.expect_dtype("batch_norm_relu", "residual", x[0].dtype))?;
+        if let Some(other) = residual.filter(|ty| **ty != x[0]) {
             let need = "they must be equal";
             return Err(Error::shapes("batch_norm_relu", ("x", x[0].shape), ("residual", other.shape), need));
         }
