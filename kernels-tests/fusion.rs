@@ -65,7 +65,13 @@ fn resnet(stem: Stem) -> ResNet {
 }
 
 fn step(stem: Stem) -> TrainingStep {
-    TrainingStep { model: std::sync::Arc::new(resnet(stem)), batch: 3, size: 16, classes: 5 }
+    TrainingStep {
+        model: std::sync::Arc::new(resnet(stem)),
+        batch: 3,
+        size: 16,
+        classes: 5,
+        precision: Default::default(),
+    }
 }
 
 fn evaluated() -> Result<(), String> {

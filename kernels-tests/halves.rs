@@ -19,14 +19,8 @@ use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// Ops that take f16 in place of the first input alone, and give it back for it.
-const TAKE_X: [&str; 6] = [
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "batch_norm",
-    "group_norm",
-    "max_pool2d",
-];
+const TAKE_X: [&str; 6] =
+    ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "batch_norm", "group_norm", "max_pool2d"];
 
 /// Ops that take f16 in place of every float input.
 const TAKE: [&str; 16] = [

@@ -187,11 +187,18 @@ pub fn cases() -> Vec<Case> {
         conv2d("f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1), norm(true, relu)).halved(&[0, 1]),
         conv2d("f16 to f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1).rounded(), norm(true, relu))
             .halved(&[0, 1, 6]),
-        conv2d("f16 to f16, odd planes, batch norm, relu", [2, 3, 7, 5], [7, 3, 3, 3], plain(1, 1).rounded(), norm(false, relu))
-            .halved(&[0, 1]),
+        conv2d(
+            "f16 to f16, odd planes, batch norm, relu",
+            [2, 3, 7, 5],
+            [7, 3, 3, 3],
+            plain(1, 1).rounded(),
+            norm(false, relu),
+        )
+        .halved(&[0, 1]),
         conv2d("f16 to f16, all, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1).rounded(), norm(true, relu))
             .halved(&[0, 1, 6]),
-        conv2d("f16, 3x3 stride 2, bias, gelu", [2, 3, 7, 8], [5, 3, 3, 3], plain(2, 1), bias(Some(exact))).halved(&[0, 1]),
+        conv2d("f16, 3x3 stride 2, bias, gelu", [2, 3, 7, 8], [5, 3, 3, 3], plain(2, 1), bias(Some(exact)))
+            .halved(&[0, 1]),
     ]
 }
 

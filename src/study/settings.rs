@@ -233,6 +233,7 @@ mod tests {
             "[pretraining.optimizer]\nexclude_bias_and_norm = true",
             "[pretraining]\nlr_floor = 0.001",
             "[pretraining]\nlr_scaling = \"linear\"",
+            "[pretraining]\nprecision = \"f16\"",
             "[pretraining]\nschedule = \"step\"\nmilestones = [60]",
             "[augmentation]\nblur_probability = 0.0",
             "[augmentation]\noff = true",

@@ -74,7 +74,10 @@ pub(crate) fn expect_result(op: &'static str, operands: DType, result: DType) ->
         (_, DType::F32) | (DType::F16, DType::F16) => Ok(()),
         _ => {
             let (operands, result) = (operands.name(), result.name());
-            Err(Error::shape(op, format!("a product of {operands} has a result of F32, not {result}; cast what it takes")))
+            Err(Error::shape(
+                op,
+                format!("a product of {operands} has a result of F32, not {result}; cast what it takes"),
+            ))
         }
     }
 }

@@ -166,8 +166,7 @@ impl Config {
         let table = self.training.tables.get(name);
         let (learner, settings) = read(learn::learner(name)?, table)?;
         let optimization = optimization(&self.training.optimization, table)?;
-        let [batch_key, precision_key] =
-            ["batch_size", "precision"].map(|key| key_of(key, "training", name, table));
+        let [batch_key, precision_key] = ["batch_size", "precision"].map(|key| key_of(key, "training", name, table));
         Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key, precision_key })
     }
 
