@@ -114,9 +114,3 @@ fn c_column(n: u32) -> u32 {
     let here = n / plane() * p.groups * p.m * p.h * p.w + at.x * p.w + at.y;
     return select(NOWHERE, here, (at.x < p.h) & (at.y < p.w));
 }
-
-fn c_put(at: u32, v: f32) {
-    if (at < NOWHERE) {
-        put(at, v);
-    }
-}

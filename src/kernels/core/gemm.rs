@@ -266,9 +266,12 @@ fn putting(kernel: Kernel, dtype: DType, at: u32) -> Kernel {
 
 /// The naive or tiled `kernel`, whose result is of `dtype`: its third buffer.
 pub(crate) fn resulting(kernel: Kernel, dtype: DType) -> Kernel {
-    let tiled = kernel.variant != "naive";
-    let kernel = putting(kernel, dtype, 3);
-    match (tiled, dtype) {
+    by_fours(putting(kernel, dtype, 3), dtype)
+}
+
+/// The naive or tiled `kernel` with how four neighbours of a row are put, of which the naive one knows none.
+pub(crate) fn by_fours(kernel: Kernel, dtype: DType) -> Kernel {
+    match (kernel.variant != "naive", dtype) {
         (false, _) => kernel,
         (true, DType::F16) => kernel.followed_by(PUT4_F16),
         (true, _) => kernel.followed_by(PUT4_F32),
