@@ -65,7 +65,13 @@ fn resnet(stem: Stem) -> ResNet {
 }
 
 fn step(stem: Stem) -> TrainingStep {
-    TrainingStep { model: std::sync::Arc::new(resnet(stem)), batch: 3, size: 16, classes: 5 }
+    TrainingStep {
+        model: std::sync::Arc::new(resnet(stem)),
+        batch: 3,
+        size: 16,
+        classes: 5,
+        precision: Default::default(),
+    }
 }
 
 fn evaluated() -> Result<(), String> {
@@ -194,7 +200,7 @@ fn either() -> Result<(), String> {
 fn tabled() -> Result<(), String> {
     let cooperative = Cooperative { side: 8, operands: DType::F32 };
     let caps = Caps { subgroup: Some((32, 32)), cooperative: vec![cooperative], ..Caps::portable() };
-    let (product, x) = (MatMul { trans_a: false, trans_b: false }, [Type::f32([16, 24]), Type::f32([24, 8])]);
+    let (product, x) = (MatMul::new(false, false), [Type::f32([16, 24]), Type::f32([24, 8])]);
     let mut t = Tape::new();
     let mut record = || {
         let (a, b) = (t.input("a", x[0])?, t.input("b", x[1])?);

@@ -307,7 +307,7 @@ impl Case<'_> {
             "l2_normalize" => t.l2_normalize(x[0], 1e-12),
             "add_bias" => t.add_bias(x[0], x[1]),
             "matmul" => t.matmul(x[0], x[1], p[0] == 1.0, p[1] == 1.0),
-            "conv2d" => t.conv2d(x[0], x[1], Conv2d { stride, padding, dilation, groups }),
+            "conv2d" => t.conv2d(x[0], x[1], Conv2d { dilation, groups, ..Conv2d::new(stride, padding) }),
             "conv_transpose2d" => t.conv_transpose2d(x[0], x[1], Conv2d::new(stride, padding), p[2] as u32),
             "attention" => Ok(t.attention(x[0], x[1], x[2], None, p[0] == 1.0)?[0]),
             "resize" => {

@@ -23,6 +23,7 @@ mod golden_shape;
 mod golden_ssl;
 mod golden_views;
 mod golden_vit;
+mod half_networks;
 mod halves;
 mod harness;
 mod holes;
@@ -61,6 +62,7 @@ fn main() {
     trials.extend(tidy::trials());
     trials.extend(tidy_homes::trials());
     trials.extend(holes::trials());
+    trials.extend(half_networks::trials());
     trials.extend(halves::trials());
     trials.extend(traps::trials());
     trials.extend(plans::trials());
@@ -111,6 +113,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(traps::device_trials());
+    trials.extend(half_networks::device_trials());
     trials.extend(halves::device_trials());
     trials.extend(tree::trials());
     trials.extend(tune::trials());

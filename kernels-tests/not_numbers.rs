@@ -78,7 +78,7 @@ fn product(name: &str) -> Result<(), String> {
     let cases = ops().into_iter().find(|op| op.0 == "matmul").ok_or("there is no matmul")?.1;
     let case = cases.into_iter().find(|c| c.name == name).ok_or_else(|| format!("matmul has no case '{name}'"))?;
     let any: &dyn std::any::Any = &*case.op;
-    let MatMul { trans_a, trans_b } = *any.downcast_ref::<MatMul>().ok_or("a case of matmul is not one")?;
+    let MatMul { trans_a, trans_b, .. } = *any.downcast_ref::<MatMul>().ok_or("a case of matmul is not one")?;
     let recorded = case.forward().map_err(text)?;
     let y = recorded.tape.ty(recorded.kept[0].1).shape;
     let (rows, columns) = (y.dim(y.rank() - 2), y.dim(y.rank() - 1));

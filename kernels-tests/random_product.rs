@@ -15,6 +15,11 @@ fn dtype(rng: &mut Rng) -> DType {
     if rng.below(4) == 0 { DType::F16 } else { DType::F32 }
 }
 
+/// Half of the products of halves have a result of halves.
+fn result(rng: &mut Rng, operands: DType) -> DType {
+    if operands == DType::F16 && rng.below(2) == 0 { DType::F16 } else { DType::F32 }
+}
+
 /// Products of up to 16 × 16 × 40, plain or in batches, with all transposes. One in thirty is a plain product of f32 in
 /// whole tiles of 128 × 128 × 16.
 pub fn matmul(rng: &mut Rng) -> Case {
@@ -23,9 +28,10 @@ pub fn matmul(rng: &mut Rng) -> Case {
         true => [128, 128, 16].map(|tile| tile * (1 + rng.below(2))),
         false => [16, 16, 40].map(|most| 1 + rng.below(most)),
     };
-    let op = MatMul { trans_a: rng.below(2) == 0, trans_b: rng.below(2) == 0 };
+    let op = MatMul::new(rng.below(2) == 0, rng.below(2) == 0);
     let (a, b) = (if op.trans_a { [k, m] } else { [m, k] }, if op.trans_b { [n, k] } else { [k, n] });
     let (z, dtype) = if tiles { (0, DType::F32) } else { (rng.below(4), dtype(rng)) }; // z = 0: no batch
+    let op = MatMul { result: result(rng, dtype), ..op };
     let ty = |[rows, columns]: [usize; 2], z: usize| match z {
         0 => Type { shape: [rows, columns].into(), dtype },
         _ => Type { shape: [z, rows, columns].into(), dtype },
@@ -47,7 +53,7 @@ pub fn conv2d(rng: &mut Rng) -> Case {
     let x = Type { shape: [n, c * groups, h, w].into(), dtype };
     let weight = Type { shape: [k * groups, c, r, s].into(), dtype };
     let [stride, padding, dilation, groups] = [stride, padding, dilation, groups].map(|v| v as u32);
-    let op = Conv2d { stride, padding, dilation, groups };
+    let op = Conv2d { stride, padding, dilation, groups, result: result(rng, dtype) };
     Case::new("random", op, vec![(x, Fill::Normal), (weight, Fill::Normal)])
 }
 

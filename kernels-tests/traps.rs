@@ -170,7 +170,7 @@ fn divergent() -> Result<(), String> {
 /// Cooperative variants of a product of f16 or f32 matrices on `caps`.
 fn cooperative(dtype: DType, (m, n, k): (usize, usize, usize), caps: &Caps) -> Vec<&'static str> {
     let ty = |rows: usize, columns: usize| Type { shape: [rows, columns].into(), dtype };
-    let op = MatMul { trans_a: false, trans_b: false };
+    let op = MatMul::new(false, false);
     let variants = op.variants(&[ty(m, k), ty(k, n)], caps);
     variants.into_iter().filter(|v| v.starts_with("coop")).collect()
 }

@@ -81,7 +81,7 @@ fn large() -> Result<Vec<Case>, String> {
     for dtype in [DType::F32, DType::F16] {
         let ty = |dims: &[usize]| Type { shape: Shape::new(dims), dtype };
         for (m, n, k) in PRODUCTS {
-            let product = MatMul { trans_a: false, trans_b: false };
+            let product = MatMul::new(false, false);
             list.extend(with_and_without_ending(product, [ty(&[m, k]), ty(&[k, n])])?);
         }
         for (x, weight, stride, padding) in CONVOLUTIONS {

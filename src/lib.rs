@@ -30,7 +30,8 @@
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
 //! `epilogue.rs` (how products end), `many.rs` (many tensors at once), `pool.rs` (windows), `order.rs` (sorting),
 //! `walk.rs` (normalizations), `row_loss.rs`
-//! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness). An op has
+//! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness), `held.rs` (how
+//! elements lie, in f32 or f16). An op has
 //! a reference, random cases, a place in files of benches, and values by PyTorch; what one lacks stands in
 //! `kernels-tests/holes.rs` with the reason, a list that can only get shorter.
 //!
@@ -134,7 +135,10 @@
 //! - Fusing at evaluation leaves batch norm beside the product instead of folding it into the weights
 //!   (`kernels/core/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
-//!   that it takes it (`Op::takes_f16`); a model as a whole does not run in f16 yet.
+//!   that it takes it (`Op::takes_f16`). A backbone whose ops all do follows the elements of its images
+//!   ([`nn::Precision`]): ResNets do, vision transformers do not yet. Where a row or a plane has an odd number of halves, two
+//!   invocations share a word, and each sets its own half by atomics on whole numbers (`shaders/common/put_half.wgsl`): the
+//!   alternative, a pass in f32 and one that packs, would write such a tensor twice.
 //!
 //! # Where to start
 //!

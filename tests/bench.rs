@@ -327,7 +327,14 @@ fn a_profile_that_is_stopped_is_to_be_tried_again() {
     }
     let gpu = wgslab::device::Gpu::open(&wgslab::device::GpuOptions::default()).unwrap();
     let model = wgslab::nn::ResNet::resnet18(wgslab::nn::Stem::Small, 0.125, 3);
-    let subject = TrainingStep { model: std::sync::Arc::new(model), batch: 2, size: 8, classes: 10 }.measured();
+    let subject = TrainingStep {
+        model: std::sync::Arc::new(model),
+        batch: 2,
+        size: 8,
+        classes: 10,
+        precision: Default::default(),
+    }
+    .measured();
     let ready = wgslab::lab::step::Ready::new(&gpu, subject, &Default::default()).unwrap();
     let stop = AtomicBool::new(true);
     let timer = wgslab::lab::Timer::Wall;

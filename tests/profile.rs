@@ -215,7 +215,14 @@ fn a_profile_is_cheap_and_adds_up() {
         return;
     }
     let model = ResNet::resnet18(Stem::Small, 0.5, 3);
-    let subject = TrainingStep { model: std::sync::Arc::new(model), batch: 16, size: 32, classes: 10 }.measured();
+    let subject = TrainingStep {
+        model: std::sync::Arc::new(model),
+        batch: 16,
+        size: 32,
+        classes: 10,
+        precision: Default::default(),
+    }
+    .measured();
     let ready = Ready::new(&gpu, subject, &Table::default()).unwrap();
     in_three(|| {
         let whole = profile(&gpu, &ready, 5, Timer::Timestamps, None).unwrap().whole;

@@ -27,8 +27,9 @@ pub enum Model {
 /// The step that `a` asks for, on random images.
 pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let resnet = ResNet::resnet18(Stem::Small, a.width, a.channels);
-    let labelled =
-        |model: Arc<dyn Backbone>| TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES }.measured();
+    let labelled = |model: Arc<dyn Backbone>| {
+        TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES, precision: Default::default() }.measured()
+    };
     match a.model {
         Model::Resnet18 => Ok(labelled(Arc::new(resnet))),
         Model::Vit => Ok(labelled(Arc::new(Vit::tiny(a.patch, a.channels)))),

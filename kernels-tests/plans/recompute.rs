@@ -33,7 +33,7 @@ fn both(t: &Tape, caps: &Caps) -> Result<[Schedule; 2], String> {
 }
 
 fn network(model: impl Backbone + 'static, batch: usize, size: usize, classes: usize) -> TrainingStep {
-    TrainingStep { model: Arc::new(model), batch, size, classes }
+    TrainingStep { model: Arc::new(model), batch, size, classes, precision: Default::default() }
 }
 
 /// Bytes of a step with its state.

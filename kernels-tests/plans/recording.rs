@@ -14,7 +14,7 @@ use wgslab::tape::{Feed, Plan, Recording, Replay, Schedule, State, Tape, Type};
 /// A supervised step of a narrow ResNet-18, fused as studies fuse it.
 fn subject() -> MeasuredStep<'static> {
     let model = std::sync::Arc::new(ResNet::resnet18(Stem::Small, 0.0625, 3));
-    TrainingStep { model, batch: 4, size: 16, classes: 3 }.measured()
+    TrainingStep { model, batch: 4, size: 16, classes: 3, precision: Default::default() }.measured()
 }
 
 /// A state with the parameters as drawn and zeros elsewhere.

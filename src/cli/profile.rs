@@ -146,7 +146,8 @@ impl ProfileStep {
     }
 
     fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
-        let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10 };
+        let step =
+            TrainingStep { model, batch: self.batch, size: self.size, classes: 10, precision: Default::default() };
         step.expect_bindable(gpu)?;
         Ok(MeasuredStep { recompute: self.recompute, ..step.measured() })
     }

@@ -185,7 +185,13 @@ impl Stats {
             patch_size: Some(size / PATCHES),
             global_pool: Some(GlobalPool::Token),
         };
-        let step = TrainingStep { model: model.settled().backbone(3)?, batch, size, classes: 10 };
+        let step = TrainingStep {
+            model: model.settled().backbone(3)?,
+            batch,
+            size,
+            classes: 10,
+            precision: Default::default(),
+        };
         let mut all = of_step(&step)?;
         all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
         Ok(all)

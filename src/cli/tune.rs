@@ -93,7 +93,13 @@ impl Tune {
             return Err(Error::Usage("--size, --batch and --classes must be above 0".into()));
         }
         let model = self.network.network(self.size)?;
-        let step = TrainingStep { model, batch: self.batch, size: self.size, classes: self.classes };
+        let step = TrainingStep {
+            model,
+            batch: self.batch,
+            size: self.size,
+            classes: self.classes,
+            precision: Default::default(),
+        };
         Ok([step.record()?.0, step.record_evaluation()?.0])
     }
 

@@ -79,6 +79,10 @@ impl Arithmetic for Ops {
     fn sum(t: &mut Tape, a: Var, b: Var) -> Result<Var> {
         t.add(a, b)
     }
+
+    fn cast(t: &mut Tape, a: Var, dtype: DType) -> Result<Var> {
+        t.cast(a, dtype)
+    }
 }
 
 impl Tape {

@@ -307,7 +307,10 @@ mod tests {
         assert_eq!((names, set.variants), (vec!["a", "b", "c"], vec![FIRST.to_string()]));
         let conv = &set.cases[1];
         assert_eq!(conv.shape, "x [2, 3, 5, 5] f32, weight [4, 3, 3, 3] f32");
-        assert_eq!(format!("{:?}", conv.case.op), "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1 }");
+        assert_eq!(
+            format!("{:?}", conv.case.op),
+            "Conv2d { stride: 1, padding: 1, dilation: 1, groups: 1, result: F32 }"
+        );
         let text = "[[conv2d]]\nname = \"h\"\nx = [1, 2, 5, 5]\nweight = [4, 2, 3, 3]\ndtype = \"f16\"\n";
         let half = Set::parse(&SetText::new(Path::new("my.toml"), text), "my").unwrap();
         assert_eq!(half.cases[0].shape, "x [1, 2, 5, 5] f16, weight [4, 2, 3, 3] f16");

@@ -26,7 +26,13 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
         None
     }
 
-    /// Records the network: x f32 [N, C, H, W] gives one feature vector for each image, [N, features].
+    /// Whether `forward` takes f16 images. Then its activations are f16, and its features are f32 all the same.
+    fn takes_f16(&self) -> bool {
+        false
+    }
+
+    /// Records the network: x f32 [N, C, H, W], or f16 if it takes that, gives one feature vector for each image, f32
+    /// [N, features].
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var>;
 
     /// Records the network up to its tokens, after the final norm: x f32 [N, C, H, W] gives [N, T, features], the class

@@ -3,6 +3,7 @@
 //! changes them.
 
 use super::micro::Micro;
+use super::precision::Precision;
 use crate::base::hash::Hasher;
 use crate::base::rng::Rng;
 use crate::base::{Error, Result, Shape};
@@ -78,6 +79,8 @@ pub struct Params {
     playing: Playing,
     /// Which pass of a step in micro-batches is recorded; `None` for a step that is recorded whole.
     pub micro: Option<Micro>,
+    /// The elements of the backbone's activations, as [`super::Recorder::features`] records them.
+    pub precision: Precision,
 }
 
 /// The player that names parameters, and the player whose initial values they copy.
@@ -91,6 +94,11 @@ impl Params {
     /// An empty list.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty list for a backbone whose activations are of `precision`.
+    pub fn of(precision: Precision) -> Self {
+        Params { precision, ..Self::default() }
     }
 
     /// Names a trained parameter (f32) and reads it. A name that is known already keeps its first meaning: a statistic

@@ -1,6 +1,7 @@
 //! How a stage updates weights: the keys that `[pretraining]` and `[training]` have in common.
 
 use super::optimizer::{Limits, Optimizer, Vectors};
+use super::precision::Precision;
 use super::schedule::{Decay, learning_rate, step_rate};
 use crate::base::range::{Mistake, between, mistake, positive};
 use crate::base::{Error, Result};
@@ -32,6 +33,9 @@ pub struct Optimization {
     pub gamma: f64,
     /// How the number of images in a step scales the learning rate.
     pub lr_scaling: Scaling,
+    /// The elements of activations.
+    #[serde(default)]
+    pub precision: Precision,
     /// The optimizer.
     pub optimizer: Settings,
 }
@@ -125,14 +129,14 @@ impl Optimization {
         }
     }
 
-    /// How biases and the parameters of norms are treated. There is no clipping and no loss scale.
+    /// How biases and the parameters of norms are treated, and how the loss is scaled in f16. There is no clipping.
     pub fn limits(&self) -> Limits {
         let vectors = match (self.optimizer.exclude_bias_and_norm, self.optimizer.bias_lr_factor) {
             (false, _) => Vectors::Included,
             (true, 1.0) => Vectors::Excluded,
             (true, _) => Vectors::ExcludedAtOwnRate,
         };
-        Limits { vectors, ..Limits::default() }
+        Limits { vectors, loss_scale: self.precision.loss_scale(), ..Limits::default() }
     }
 
     /// The same settings for steps of `images` images: the learning rate is scaled, and `lr_scaling` is `None`.
@@ -254,6 +258,7 @@ mod tests {
             milestones: Vec::new(),
             gamma: 0.1,
             lr_scaling: Scaling::Linear,
+            precision: Precision::F32,
             optimizer,
         };
         change(&mut made);

@@ -5,14 +5,15 @@
 //! convolution of stride 1 and no pooling, for images of about 32 pixels. Then follow four stages of blocks. A basic
 //! block is conv3x3–bn–relu–conv3x3–bn. A bottleneck is conv1x1–bn–relu–conv3x3–bn–relu–conv1x1–bn, with four times the
 //! channels at its end. The block's input is added (through a 1×1 convolution if shapes differ), then comes relu. In a
-//! bottleneck the 3×3 convolution has the stride, as in torchvision.
+//! bottleneck the 3×3 convolution has the stride, as in torchvision. Images of f16 make activations of f16.
 
 use super::backbone::Backbone;
 use super::batch_norm::{Mode, batch_norm};
 use super::init::{Init, Params};
 use super::optimizer::Optimizer;
+use super::precision::weight_as;
 use super::sequential::linear;
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,10 @@ impl Backbone for ResNet {
         self.channels()[3] * self.depth.expansion()
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     /// Ends with the global average.
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var> {
         let channels = self.channels();
@@ -151,7 +156,10 @@ impl Backbone for ResNet {
                 y = r.block(y, &format!("layer{}.{block}", stage + 1), (self.depth, width), stride)?;
             }
         }
-        r.t.layer("avgpool", |t| t.global_avg_pool(y))
+        r.t.layer("avgpool", |t| {
+            let mean = t.global_avg_pool(y)?;
+            t.cast(mean, DType::F32)
+        })
     }
 
     fn classifier(&self) -> &'static str {
@@ -173,7 +181,9 @@ impl Layers<'_> {
         let c = self.t.shape(x).dim(1);
         let name = format!("{}{conv}.weight", self.prefix);
         let w = self.params.weight(self.t, &name, [k, c, window, window], Init::KaimingNormalFanOut)?;
-        let y = self.t.layer(conv, |t| t.conv2d(x, w, op))?;
+        let dtype = self.t.ty(x).dtype;
+        let w = weight_as(self.t, w, dtype)?;
+        let y = self.t.layer(conv, |t| t.conv2d(x, w, Conv2d { result: dtype, ..op }))?;
         batch_norm(self.t, self.params, (self.prefix, bn), y, self.mode)
     }
 

@@ -1,7 +1,8 @@
 //! A plain supervised training step, and a step of its evaluation, recorded whole. Benches time them, and the tuner
 //! tunes for them.
 
-use super::{Backbone, Mode, Params};
+use super::optimizer::Limits;
+use super::{Backbone, Mode, Params, Precision};
 use crate::base::rng::Rng;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
@@ -38,6 +39,8 @@ pub struct TrainingStep {
     pub size: usize,
     /// Number of classes.
     pub classes: usize,
+    /// The elements of activations while it trains.
+    pub precision: Precision,
 }
 
 impl TrainingStep {
@@ -63,7 +66,10 @@ impl TrainingStep {
         let labels: Vec<u32> = (0..self.batch).map(|_| rng.below(self.classes) as u32).collect();
         let bytes = |data: &[f32]| bytemuck::cast_slice(data).to_vec();
         let (size, channels) = (self.size, self.model.in_channels());
-        let (batch, name) = (self.batch, self.model.to_string());
+        let (batch, mut name) = (self.batch, self.model.to_string());
+        if self.precision != Precision::F32 {
+            name += &format!(" in {}", self.precision);
+        }
         MeasuredStep {
             name: format!("a supervised step of {name} on {size} × {size} × {channels}"),
             images: batch,
@@ -81,6 +87,8 @@ impl TrainingStep {
 
     /// Images f32 [N, C, H, W] give logits [N, classes].
     fn logits(&self, t: &mut Tape, params: &mut Params, x: Var, mode: Mode) -> Result<Var> {
+        self.precision.expect_taken(self.model.as_ref())?;
+        let x = t.layer("images", |t| t.cast(x, params.precision.dtype()))?;
         let features = self.model.forward(t, params, "", x, mode)?;
         self.model.classify(t, params, "", features, self.classes)
     }
@@ -92,13 +100,14 @@ impl TrainingStep {
     /// Records the step. Its inputs are `images` f32 [batch, C, size, size], `labels` u32 [batch] and `weights` f32
     /// [batch]. Its scalar is `lr`. Its output is `loss` f32 [1].
     pub fn record(&self) -> Result<(Tape, Params)> {
-        let (mut t, mut params) = (Tape::new(), Params::new());
+        let (mut t, mut params) = (Tape::new(), Params::of(self.precision));
         let x = t.input("images", self.images())?;
         let labels = t.input("labels", Type::u32([self.batch]))?;
         let weights = t.input("weights", Type::f32([self.batch]))?;
         let logits = self.logits(&mut t, &mut params, x, Mode::Train)?;
         let [loss, _, _] = t.layer("loss", |t| t.cross_entropy(logits, labels, weights))?;
-        self.model.usual_optimizer().minimize(&mut t, loss, &params.trained())?;
+        let limits = Limits { loss_scale: self.precision.loss_scale(), ..Limits::default() };
+        self.model.usual_optimizer().minimize_within(&mut t, loss, &params.trained(), limits)?;
         t.output("loss", loss);
         Ok((t, params))
     }

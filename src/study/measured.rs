@@ -8,6 +8,7 @@ use super::results::CellResult;
 use super::separability::Separability;
 use super::session::Job;
 use crate::base::{ConfusionMatrix, Result};
+use crate::nn::Precision;
 use crate::noise;
 
 /// For the training images with a wrong given label: the shares that a classifier assigns to their true class, to the
@@ -94,6 +95,7 @@ impl Measured<'_> {
             best_test_epoch: None,
             best_val_accuracy: 0.0,
             best_val_epoch: 0,
+            precision: Precision::F32,
             best_val_test_accuracy: None,
             last5_test_accuracy: None,
             second_test_accuracy: None,

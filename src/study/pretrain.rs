@@ -267,6 +267,7 @@ fn finish(
         seed: one.seed,
         epochs,
         steps,
+        precision: one.method.optimization.precision,
         train_images: one.images.store.count,
         loss,
         feature_std: spread.feature_std,
@@ -406,7 +407,7 @@ fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Vie
         f(&mut Recorder { t: &mut t, params, backbone, recipe, batch, indices, views, mode })?;
         Ok(t)
     };
-    let mut params = Params::new();
+    let mut params = Params::of(method.optimization.precision);
     let mut recorded = Vec::new();
     for turn in turns::checked(&method.name, method.method.turns(), false)? {
         let minimize = |r: &mut Recorder<'_>| Ok((method.method.record(&turn, r)?, Vec::new()));

@@ -27,6 +27,7 @@ use super::names::{EPOCHS, REDO, RESULT};
 use super::owner::still_mine;
 use crate::base::{Error, Result, files, seal};
 use crate::data::Images;
+use crate::nn::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,9 @@ pub struct CellResult {
     /// The epoch that reached it first, from 1.
     #[serde(default)]
     pub best_test_epoch: Option<usize>,
+    /// The elements of activations while the labels were learnt; "f32" in rows that are older than this field.
+    #[serde(default)]
+    pub precision: Precision,
     /// The best validation accuracy of any epoch.
     pub best_val_accuracy: f64,
     /// The epoch that reached it first, from 1. It is 0, for the initial weights, if no epoch was trained.

@@ -169,7 +169,7 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
 /// if it has its default, so that older addresses stay valid.
 fn optimization(o: &Optimization) -> Value {
     let mut settings = json!(o);
-    let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none"});
+    let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none", "precision": "f32"});
     let later_of_optimizer =
         json!({"exclude_bias_and_norm": false, "bias_lr_factor": 1.0, "betas": [0.9, 0.999], "eps": 1e-8});
     if let Some(settings) = settings.as_object_mut() {
@@ -233,6 +233,7 @@ mod tests {
             "[pretraining.optimizer]\nexclude_bias_and_norm = true",
             "[pretraining]\nlr_floor = 0.001",
             "[pretraining]\nlr_scaling = \"linear\"",
+            "[pretraining]\nprecision = \"f16\"",
             "[pretraining]\nschedule = \"step\"\nmilestones = [60]",
             "[augmentation]\nblur_probability = 0.0",
             "[augmentation]\noff = true",

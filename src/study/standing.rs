@@ -264,6 +264,7 @@ mod tests {
             seed: 1,
             epochs: 1,
             steps: 1,
+            precision: Default::default(),
             train_images: 1,
             loss: None,
             feature_std: 1.0,

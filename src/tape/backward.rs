@@ -1,7 +1,7 @@
 //! Reverse-mode differentiation: walks the recording backwards and lets each op append its gradient.
 
 use super::record::{StepPart, Tape, Var};
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The layer of the nodes that a backward pass appends itself: the first cotangent, and the sum of the gradients of a
@@ -13,8 +13,10 @@ const SUMS: &str = "gradients";
 pub trait Arithmetic {
     /// A tensor of ones in the shape of `like`: the cotangent of a scalar loss.
     fn ones(t: &mut Tape, like: Var) -> Result<Var>;
-    /// a + b: the sum of two gradients of a value that is read twice. Both have the value's shape and dtype.
+    /// a + b: the sum of two gradients of a value that is read twice. Both have the value's shape and are of one dtype.
     fn sum(t: &mut Tape, a: Var, b: Var) -> Result<Var>;
+    /// A gradient as another float dtype.
+    fn cast(t: &mut Tape, a: Var, dtype: DType) -> Result<Var>;
 }
 
 impl Tape {
@@ -81,7 +83,7 @@ impl Tape {
         }
         for i in (0..recorded).rev() {
             let node = self.nodes[i].clone();
-            let dy: Vec<Option<Var>> = node.outputs.iter().map(|v| grads.get(v).copied()).collect();
+            let mut dy: Vec<Option<Var>> = node.outputs.iter().map(|v| grads.get(v).copied()).collect();
             if dy.iter().all(Option::is_none) || !node.inputs.iter().any(|v| self.wanted.contains(v)) {
                 continue;
             }
@@ -92,10 +94,13 @@ impl Tape {
                 )));
             }
             let layer = format!("{}'", node.layer);
+            for (dy, &y) in dy.iter_mut().zip(&node.outputs).filter(|_| !node.op.takes_long_gradients()) {
+                *dy = dy.map(|dy| self.layer(&layer, |t| t.as_of::<A>(dy, y))).transpose()?;
+            }
             let dx = self.layer(&layer, |t| node.op.grad(t, &node.inputs, &node.outputs, &dy))?;
             for (&x, dx) in node.inputs.iter().zip(dx) {
                 if let (Some(dx), true) = (dx, self.wanted.contains(&x)) {
-                    if self.ty(dx) != self.ty(x) {
+                    if !self.can_be_gradient(dx, x) {
                         let (op, a, b) = (node.op.name(), self.ty(dx), self.ty(x));
                         return Err(Error::Failed(format!("{op}: its gradient is {a} for an input of {b}")));
                     }
@@ -103,12 +108,29 @@ impl Tape {
                 }
             }
         }
-        Ok(wrt.iter().map(|v| grads.get(v).copied()).collect())
+        let mut of = |&v: &Var| grads.get(&v).map(|&d| self.layer(SUMS, |t| t.as_of::<A>(d, v))).transpose();
+        wrt.iter().map(&mut of).collect()
+    }
+
+    /// Whether `dx` is a gradient of `x`: of its shape and dtype, or of f32 where that is f16 and a long sum was kept.
+    fn can_be_gradient(&self, dx: Var, x: Var) -> bool {
+        let (dx, x) = (self.ty(dx), self.ty(x));
+        dx == x || (dx.shape == x.shape && [dx.dtype, x.dtype] == [DType::F32, DType::F16])
+    }
+
+    /// The gradient `d` in the dtype of `v`.
+    fn as_of<A: Arithmetic>(&mut self, d: Var, v: Var) -> Result<Var> {
+        let dtype = self.ty(v).dtype;
+        if self.ty(d).dtype == dtype { Ok(d) } else { A::cast(self, d, dtype) }
     }
 
     fn accumulate<A: Arithmetic>(&mut self, grads: &mut BTreeMap<Var, Var>, x: Var, dx: Var) -> Result<()> {
         let sum = match grads.get(&x) {
-            Some(&have) => self.layer(SUMS, |t| A::sum(t, have, dx))?,
+            Some(&have) => self.layer(SUMS, |t| {
+                let longer = if t.ty(have).dtype == DType::F32 { have } else { dx };
+                let (have, dx) = (t.as_of::<A>(have, longer)?, t.as_of::<A>(dx, longer)?);
+                A::sum(t, have, dx)
+            })?,
             None => dx,
         };
         grads.insert(x, sum);

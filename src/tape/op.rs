@@ -38,6 +38,11 @@ impl Type {
         (self.shape.numel() * self.dtype.bytes()) as u64
     }
 
+    /// It is an error unless the elements are f32 or f16. `op` and `name` (of the tensor) stand in the error.
+    pub fn expect_float(&self, op: &'static str, name: &str) -> Result<()> {
+        if self.dtype.is_float() { Ok(()) } else { self.expect_dtype(op, name, DType::F32) }
+    }
+
     /// It is an error unless the elements are of `dtype`. `op` and `name` (of the tensor) stand in the error.
     pub fn expect_dtype(&self, op: &'static str, name: &str, dtype: DType) -> Result<()> {
         if self.dtype == dtype {
@@ -187,6 +192,11 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether `grad` takes gradients of f32 for outputs of f16. Else they are rounded before.
+    fn takes_long_gradients(&self) -> bool {
+        false
+    }
+
     /// The variants that can run on `caps`, the one that is expected to be fastest first. There is at least one.
     fn variants(&self, _x: &[Type], _caps: &Caps) -> Vec<&'static str> {
         vec!["portable"]
@@ -250,7 +260,8 @@ pub trait Op: Any + Constants + std::fmt::Debug + Send + Sync {
 
     /// Appends nodes that compute the gradient of each input from the gradients `dy` of the outputs. `dy[i]` is `None`
     /// if nothing depends on output `i`. The result has one entry for each input: a value of the input's shape and
-    /// dtype, or `None` for an input without a gradient. An op skips the inputs whose gradient nobody asked for, as
+    /// dtype, or `None` for an input without a gradient. Of an f16 input it may be f32, where it is a long sum that should
+    /// not be rounded. An op skips the inputs whose gradient nobody asked for, as
     /// [`Tape::wants`] says.
     fn grad(&self, _t: &mut Tape, _x: &[Var], _y: &[Var], _dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         Err(Error::no_gradient(self.name(), "it has no gradient; detach its inputs or leave it out of the loss"))

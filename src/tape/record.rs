@@ -1,5 +1,6 @@
 //! The tape: values and nodes in the order they were recorded. Nothing runs here.
 
+use super::constants::exact;
 use super::op::{Op, Type};
 use super::scope::Scope;
 use crate::base::{DType, Error, Result, Shape};
@@ -224,6 +225,16 @@ impl Tape {
     /// Records an op with one output.
     pub fn apply1(&mut self, op: impl Op, inputs: &[Var]) -> Result<Var> {
         Ok(self.apply(op, inputs)?[0])
+    }
+
+    /// The output of an op with one, which is recorded unless this part of the step holds the same op over the same inputs.
+    pub fn apply_once(&mut self, op: impl Op, inputs: &[Var]) -> Result<Var> {
+        let (name, constants) = (op.name(), op.constants(exact));
+        let same = |n: &&Node| n.inputs == inputs && n.op.name() == name && n.op.constants(exact) == constants;
+        match self.nodes.iter().filter(|n| n.part == self.part).find(same) {
+            Some(node) => Ok(node.outputs[0]),
+            None => self.apply1(op, inputs),
+        }
     }
 
     /// Records an op behind a pointer.

@@ -209,6 +209,7 @@ fn sample() -> CellResult {
         best_test_epoch: Some(3),
         best_val_accuracy: 0.5,
         best_val_epoch: 2,
+        precision: Default::default(),
         best_val_test_accuracy: Some(0.5),
         last5_test_accuracy: None,
         second_test_accuracy: Some(0.5),

@@ -6,7 +6,7 @@ use wgslab::kernels::matmul::MatMul;
 use wgslab::tape::Op;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
-    let MatMul { trans_a, trans_b } = *cast::<MatMul>(op);
+    let MatMul { trans_a, trans_b, .. } = *cast::<MatMul>(op);
     let last = |t: &Tensor, back: usize| t.dim(t.shape.rank() - back);
     let (m, k) = if trans_a { (last(&x[0], 1), last(&x[0], 2)) } else { (last(&x[0], 2), last(&x[0], 1)) };
     let n = last(&x[1], if trans_b { 2 } else { 1 });

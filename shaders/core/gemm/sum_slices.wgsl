@@ -5,7 +5,6 @@
 struct Params { elements: u32, slices: u32, columns: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -18,5 +17,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var s = 0u; s < p.slices; s++) {
         sum += x[s * p.elements + i];
     }
-    y[i] = finish(vec4<f32>(sum), i / p.columns, vec4<u32>(i % p.columns), vec4<u32>(i)).x;
+    put(i, finish(vec4<f32>(sum), i / p.columns, vec4<u32>(i % p.columns), vec4<u32>(i)).x);
 }

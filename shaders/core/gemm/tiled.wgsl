@@ -1,7 +1,7 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
 // The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m,
 // p.n, p.k, p.k_split, depth (how long the sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from
-// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `finish` how the product ends: shaders/core/epilogue/.
+// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `put4` how four neighbours end: core/gemm/put4_f32.wgsl.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
@@ -87,15 +87,4 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     put4(m_$m, n_$g, columns_$g, c_row(m_$m, slice) + places_$g, acc_$m_$g);
     //@ end
     //@ end
-}
-
-fn put4(m: u32, n: u32, columns: vec4<u32>, at: vec4<u32>, v: vec4<f32>) {
-    if (m < p.m) {
-        let out = finish(v, batch * p.m + m, columns, at);
-        //@ for i in 0..4
-        if (n + $i < p.n) {
-            c_put(at[$i], out[$i]);
-        }
-        //@ end
-    }
 }

@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         }
         //@ for a in 0..HEIGHT
         //@ for b in 0..WIDTH
-        if (at_$a_$b != NOWHERE) { dx[plane + at_$a_$b] = sum_$a_$b; }
+        if (at_$a_$b != NOWHERE) { put(plane + at_$a_$b, sum_$a_$b); }
         //@ end
         //@ end
     }

@@ -1,8 +1,7 @@
 // The maximum of a window and where in its plane it stands. The first maximum in row order wins and a NaN beats every
 // number, so that a bad step is seen; of several NaN the last one wins, as in PyTorch. The NaN test is on bits, which no
 // driver optimises away.
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(3) var<storage, read_write> argmax: array<u32>;
 
 struct Sum { value: f32, at: u32 }
@@ -12,7 +11,7 @@ fn is_nan(v: f32) -> bool {
 }
 
 fn begin(plane: u32, at: u32) -> Sum {
-    return Sum(x[plane + at], at);
+    return Sum(got(x[place(plane + at)], plane + at), at);
 }
 
 fn take(best: Sum, at: u32, v: f32, inside: bool) -> Sum {
@@ -25,6 +24,6 @@ fn next_row(best: Sum) -> Sum {
 }
 
 fn store(o: u32, best: Sum, area: f32) {
-    y[o] = best.value;
+    put(o, best.value);
     argmax[o] = best.at;
 }

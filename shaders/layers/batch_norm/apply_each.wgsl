@@ -1,12 +1,11 @@
 // batch_norm.apply, four cells of a channel an invocation: y = (x − mean)·rstd·weight + bias. The mean is taken off first:
 // folding it into the bias would cancel digits where it is large.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> mean: array<f32>;
 @group(0) @binding(5) var<storage, read> variance: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<Cell>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -20,12 +19,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let shift = bias[affine_of(c.channel)];
     var i = c.first;
     for (; i + p.width < c.end; i += 2u * p.width) {
-        let y0 = after(i, (x[i] - middle) * scale + shift);
-        let y1 = after(i + p.width, (x[i + p.width] - middle) * scale + shift);
-        y[i] = y0;
-        y[i + p.width] = y1;
+        let j = i + p.width;
+        let y0 = after(i, (got(x[place(i)], i) - middle) * scale + shift);
+        let y1 = after(j, (got(x[place(j)], j) - middle) * scale + shift);
+        put(i, y0);
+        put(j, y1);
     }
     if (i < c.end) {
-        y[i] = after(i, (x[i] - middle) * scale + shift);
+        put(i, after(i, (got(x[place(i)], i) - middle) * scale + shift));
     }
 }

@@ -1,12 +1,11 @@
 // batch_norm.apply, an invocation per (chunk, channel): y = (x − mean)·rstd·weight + bias. The mean is taken off
 // first: folding it into the bias would cancel digits where it is large.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> mean: array<f32>;
 @group(0) @binding(5) var<storage, read> variance: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<Cell>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -25,12 +24,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            y[i + $k * p.step] = after(i + $k * p.step, (x[i + $k * p.step] - middle) * scale + shift);
+            let j$k = i + $k * p.step;
+            put(j$k, after(j$k, (got(x[place(j$k)], j$k) - middle) * scale + shift));
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            y[i] = after(i, (x[i] - middle) * scale + shift);
+            put(i, after(i, (got(x[place(i)], i) - middle) * scale + shift));
             i += p.step;
         }
     }

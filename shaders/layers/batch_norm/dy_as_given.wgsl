@@ -2,10 +2,10 @@
 // `norm` (scale, shift) of the channel, `centred` x − mean. Its twins are dy_of_relu.wgsl and dy_of_kept.wgsl of
 // batch_norm_relu.
 
-@group(0) @binding(3) var<storage, read> dy: array<Cell>;
+@group(0) @binding(3) var<storage, read> dy: array<Held>;
 
 fn cotangent(i: u32) -> Cell {
-    return dy[i];
+    return got(dy[place(i)], i);
 }
 
 fn known_at(i: u32) -> Cell {

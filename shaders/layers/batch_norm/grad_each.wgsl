@@ -1,10 +1,9 @@
 // batch_norm.grad, four cells of a channel an invocation: dx = from_dy·dy + w·(from_x·(x − mean) + constant), w the
 // weight of the sample, 1 where there are none.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
 
 fn slope(i: u32, centred: Cell, by: vec4<f32>) -> Cell {
     let share = weight_at(i);
@@ -22,12 +21,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let by = coefficients[c.channel];
     var i = c.first;
     for (; i + p.width < c.end; i += 2u * p.width) {
-        let d0 = slope(i, x[i] - middle, by);
-        let d1 = slope(i + p.width, x[i + p.width] - middle, by);
-        dx[i] = d0;
-        dx[i + p.width] = d1;
+        let j = i + p.width;
+        let d0 = slope(i, got(x[place(i)], i) - middle, by);
+        let d1 = slope(j, got(x[place(j)], j) - middle, by);
+        put(i, d0);
+        put(j, d1);
     }
     if (i < c.end) {
-        dx[i] = slope(i, x[i] - middle, by);
+        put(i, slope(i, got(x[place(i)], i) - middle, by));
     }
 }

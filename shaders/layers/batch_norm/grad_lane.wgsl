@@ -1,10 +1,9 @@
 // batch_norm.grad, an invocation per (chunk, channel): dx = from_dy·dy +
 // w·(from_x·(x − mean) + constant), w the weight of the sample, 1 where there are none.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> coefficients: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dx: array<Cell>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -25,16 +24,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            let c$k = x[i + $k * p.step] - middle;
-            let d$k = arriving(cotangent(i + $k * p.step), known_at(i + $k * p.step), norm, c$k);
-            dx[i + $k * p.step] = by.x * d$k + from_x * c$k + constant;
+            let j$k = i + $k * p.step;
+            let c$k = got(x[place(j$k)], j$k) - middle;
+            let d$k = arriving(cotangent(j$k), known_at(j$k), norm, c$k);
+            put(j$k, by.x * d$k + from_x * c$k + constant);
             //@ end
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            let centred = x[i] - middle;
+            let centred = got(x[place(i)], i) - middle;
             let d = arriving(cotangent(i), known_at(i), norm, centred);
-            dx[i] = by.x * d + from_x * centred + constant;
+            put(i, by.x * d + from_x * centred + constant);
             i += p.step;
         }
     }

@@ -2,10 +2,11 @@
 // A one-pass Σx² − (Σx)²/n would lose every digit of a small variance beside a large mean. Cells are first shifted by
 // the first of their channel, exact among neighbours, so that the rounding of a large mean does not count either.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 
 fn shift_of(channel: u32) -> f32 {
-    return total(x[start_of(channel)]) / WIDTH;
+    let first = start_of(channel);
+    return total(got(x[place(first)], first)) / WIDTH;
 }
 
 struct Moments {

@@ -17,12 +17,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var j = lane;
     for (; !WEIGHTED && j + 768u < span.cells; j += 1024u) { // four cells may be of four samples
         //@ for k in 0..4
-        let x$k = x[cell(span, j + $k * 256u)] - shift;
+        let i$k = cell(span, j + $k * 256u);
+        let x$k = got(x[place(i$k)], i$k) - shift;
         //@ end
         m = merge(m, moments_of_four(x0, x1, x2, x3));
     }
     for (; j < span.cells; j += 256u) {
-        m = merge(m, weigh(moments_of_one(x[cell(span, j)] - shift), weight_of(span.channel, walk(span, j))));
+        let i = cell(span, j);
+        m = merge(m, weigh(moments_of_one(got(x[place(i)], i) - shift), weight_of(span.channel, walk(span, j))));
     }
     lanes[lane] = m;
     for (var half = 128u; half > 0u; half /= 2u) {

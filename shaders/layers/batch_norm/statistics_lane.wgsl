@@ -18,13 +18,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            let x$k = x[i + $k * p.step] - shift;
+            let j$k = i + $k * p.step;
+            let x$k = got(x[place(j$k)], j$k) - shift;
             //@ end
             m = merge(m, weigh(moments_of_four(x0, x1, x2, x3), weight));
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            m = merge(m, weigh(moments_of_one(x[i] - shift), weight));
+            m = merge(m, weigh(moments_of_one(got(x[place(i)], i) - shift), weight));
             i += p.step;
         }
     }

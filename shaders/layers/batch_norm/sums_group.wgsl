@@ -1,7 +1,7 @@
 // batch_norm.sums, a workgroup per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk, of the dy that
 // arrives. Neighbouring invocations read neighbouring cells; the 256 results are added in a tree whose order never changes.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
 
@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (; j + 768u < span.cells; j += 1024u) {
         //@ for k in 0..4
         let i$k = cell(span, j + $k * 256u);
-        let x$k = x[i$k];
+        let x$k = got(x[place(i$k)], i$k);
         let dy$k = cotangent(i$k);
         let known$k = known_at(i$k);
         //@ end
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     for (; j < span.cells; j += 256u) {
         let i = cell(span, j);
-        let centred = x[i] - middle;
+        let centred = got(x[place(i)], i) - middle;
         let d = arriving(cotangent(i), known_at(i), norm, centred);
         pass_on(i, d);
         plain += d;

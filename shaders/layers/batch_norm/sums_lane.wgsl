@@ -1,7 +1,7 @@
 // batch_norm.sums, an invocation per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk, of the dy that
 // arrives.
 
-@group(0) @binding(1) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
 
@@ -23,23 +23,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         var left = before(n + 1u) - before(n);
         for (; left >= 4u; left -= 4u) {
             //@ for k in 0..4
-            let x$k = x[i + $k * p.step];
-            let dy$k = cotangent(i + $k * p.step);
-            let known$k = known_at(i + $k * p.step);
+            let j$k = i + $k * p.step;
+            let x$k = got(x[place(j$k)], j$k);
+            let dy$k = cotangent(j$k);
+            let known$k = known_at(j$k);
             //@ end
             //@ for k in 0..4
             let d$k = arriving(dy$k, known$k, norm, x$k - middle);
             let e$k = d$k * (x$k - middle);
             //@ end
             //@ for k in 0..4
-            pass_on(i + $k * p.step, d$k);
+            pass_on(j$k, d$k);
             //@ end
             plain += (d0 + d1) + (d2 + d3);
             crossed += (e0 + e1) + (e2 + e3);
             i += 4u * p.step;
         }
         for (; left > 0u; left--) {
-            let centred = x[i] - middle;
+            let centred = got(x[place(i)], i) - middle;
             let d = arriving(cotangent(i), known_at(i), norm, centred);
             pass_on(i, d);
             plain += d;

@@ -13,7 +13,6 @@ struct Params {
     c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
 // A phase meets the larger or the smaller number of taps along an axis, or none.
 //@ let mostR = (R + STEP - 1)/STEP
@@ -114,10 +113,4 @@ fn c_column(n: u32) -> u32 {
     let at = place(n % plane());
     let here = n / plane() * p.groups * p.m * p.h * p.w + at.x * p.w + at.y;
     return select(NOWHERE, here, (at.x < p.h) & (at.y < p.w));
-}
-
-fn c_put(at: u32, v: f32) {
-    if (at < NOWHERE) {
-        dx[at] = v;
-    }
 }

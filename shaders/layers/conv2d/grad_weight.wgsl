@@ -9,7 +9,6 @@ struct Params {
     c: u32, h: u32, w: u32, p: u32, q: u32, padding: u32, dilation: u32, groups: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 
 // A column's index in an image of x, and the row and column of its tap: u32 wraps in the border, and one comparison guards
 // both ends.
@@ -71,5 +70,5 @@ fn c_column(n: u32) -> u32 {
 }
 
 fn c_put(at: u32, v: f32) {
-    dw[at] = v;
+    put(at, v);
 }

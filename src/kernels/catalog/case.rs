@@ -89,6 +89,12 @@ impl Case {
     pub fn new(name: &'static str, op: impl Op, inputs: Vec<(Type, Fill)>) -> Self {
         Case { name, op: Arc::new(op), inputs }
     }
+
+    /// The same with these inputs in f16.
+    pub fn halved(mut self, inputs: &[usize]) -> Self {
+        inputs.iter().for_each(|&i| self.inputs[i].0.dtype = DType::F16);
+        self
+    }
 }
 
 /// A case on a tape: the op, every output of it kept, and the gradients that were asked for. Tests, the listing, the tuner and

@@ -303,14 +303,14 @@ mod tests {
 
     #[test]
     fn near_sizes_share_a_key_and_transposes_do_not() {
-        let plain = MatMul { trans_a: false, trans_b: false };
+        let plain = MatMul::new(false, false);
         let types = |n: usize| [Type::f32([n, 64]), Type::f32([64, 7])];
         let key = |op: &dyn Op, x: &[Type]| key(op, x, &["tiled_64", "naive"]);
         assert_eq!(key(&plain, &types(60)), key(&plain, &types(68)));
         assert_ne!(key(&plain, &types(68)), key(&plain, &types(70)), "whole vec4 or not");
         assert_ne!(key(&plain, &types(60)), key(&plain, &types(128)));
         assert_ne!(key(&plain, &types(7)), key(&plain, &types(8)), "small sizes are exact");
-        let transposed = MatMul { trans_a: false, trans_b: true };
+        let transposed = MatMul::new(false, true);
         let square = [Type::f32([64, 64]), Type::f32([64, 64])];
         assert_ne!(key(&plain, &square), key(&transposed, &square));
     }
@@ -318,7 +318,7 @@ mod tests {
     /// Where this literal moves, [`crate::device::tune::KEYS`] is raised, so that no table is misread.
     #[test]
     fn a_key_holds_values_and_no_names_of_rust() {
-        let op = MatMul { trans_a: false, trans_b: true };
+        let op = MatMul::new(false, true);
         let x = [Type::f32([60, 7]), Type::f16([33, 7])];
         assert_eq!(
             key(&op, &x, &["tiled_64", "naive"]),
@@ -343,7 +343,7 @@ mod tests {
     /// table that holds one would never be fresh for the other.
     #[test]
     fn other_candidates_have_another_key() {
-        let (op, caps) = (MatMul { trans_a: false, trans_b: false }, Caps::portable());
+        let (op, caps) = (MatMul::new(false, false), Caps::portable());
         let of = |m: usize, k: usize| {
             let x = [Type::f32([m, k]), Type::f32([k, m])];
             key(&op, &x, &op.variants(&x, &caps))
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn functions_of_sums_do_not_saturate() {
         let epilogue = Epilogue { shift: Shift::Bias, residual: false, activation: Some(Unary::Sigmoid) };
-        let op = Fused { product: MatMul { trans_a: false, trans_b: false }, epilogue };
+        let op = Fused { product: MatMul::new(false, false), epilogue };
         let k = 4096;
         let x = vec![Type::f32([8, k]), Type::f32([k, 8]), Type::f32([8])];
         let subject = Subject { key: String::new(), op: Arc::new(op), x, variants: Vec::new() };
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn nan_is_right_where_it_is_due_and_was_written() {
-        let (op, x) = (MatMul { trans_a: false, trans_b: false }, vec![Type::f32([1, 1]), Type::f32([1, 2])]);
+        let (op, x) = (MatMul::new(false, false), vec![Type::f32([1, 1]), Type::f32([1, 2])]);
         let subject = Subject { key: String::new(), op: Arc::new(op), x, variants: vec!["naive"] };
         let inputs = [vec![1f32.to_bits()], vec![1f32.to_bits(); 2]];
         let (one, nan) = (1f32.to_bits(), f32::NAN.to_bits());

@@ -40,6 +40,10 @@ const GRAD_WEIGHT: Family = Family {
     direct: &[piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
 
+/// Where the gradient to the input puts a number.
+const DX_F32: &[Piece] = &[piece!("layers/conv2d/dx_f32.wgsl")];
+const DX_F16: &[Piece] = &[piece!("layers/conv2d/dx_f16.wgsl")];
+
 const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
 /// How numbers lie in memory.
 const SINGLE: &[Piece] = &[piece!("core/gemm/operands_f32.wgsl")];
@@ -145,6 +149,11 @@ impl<'a> Gathered<'a> {
             Direction::Forward | Direction::GradWeight => kernel,
         };
         let (made, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
+        let kernel = match (self.pass.direction, gemm::made_of(e, made)) {
+            (Direction::GradInput, DType::F16) => gemm::resulting(kernel, DType::F16).followed_by(DX_F16),
+            (Direction::GradInput, dtype) => gemm::by_fours(kernel.followed_by(DX_F32), dtype),
+            (_, dtype) => gemm::resulting(kernel, dtype),
+        };
         let grid = [x, y, (self.products * slices) as u32];
         self.launch(e, kernel, [a, b, made], first, self.mnk, (k.div_ceil(slices), grid));
         if slices > 1 {

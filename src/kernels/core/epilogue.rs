@@ -11,6 +11,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece};
+use crate::kernels::held;
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Type};
 
@@ -62,6 +63,25 @@ pub trait Product: Op + Clone + serde::Serialize {
     fn emit_ending(&self, e: &mut Emit<'_>, ending: &Ending) -> Result<()>;
 }
 
+/// What is f32 is not told, so that tables and addresses stay those of before there was a choice.
+pub(crate) fn is_f32(dtype: &DType) -> bool {
+    *dtype == DType::F32
+}
+
+/// An error unless a product of elements `operands` can have the elements `result`.
+pub(crate) fn expect_result(op: &'static str, operands: DType, result: DType) -> Result<()> {
+    match (operands, result) {
+        (_, DType::F32) | (DType::F16, DType::F16) => Ok(()),
+        _ => {
+            let (operands, result) = (operands.name(), result.name());
+            Err(Error::shape(
+                op,
+                format!("a product of {operands} has a result of F32, not {result}; cast what it takes"),
+            ))
+        }
+    }
+}
+
 /// A function of each element that products may end in.
 pub trait Activation: Copy + PartialEq + std::fmt::Debug + serde::Serialize + Send + Sync + 'static {
     /// The pieces that define its `apply`; none where no product ends in it.
@@ -92,6 +112,8 @@ pub struct Ending {
 struct Parts {
     shift: Shift,
     residual: bool,
+    /// What is added lies in f16, as what is made.
+    halves: bool,
     /// The pieces that define `apply`.
     activation: &'static [Piece],
     channels: Axis,
@@ -107,6 +129,7 @@ const BATCH_NORM: &[Piece] = &[piece!("core/epilogue/batch_norm.wgsl")];
 const FINISH: &[Piece] = &[piece!("core/epilogue/finish.wgsl")];
 const RESIDUAL: &[Piece] = &[piece!("core/epilogue/residual.wgsl")];
 const RESIDUAL_VEC4: &[Piece] = &[piece!("core/epilogue/residual_vec4.wgsl")];
+const RESIDUAL_HALF: &[Piece] = &[piece!("common/half.wgsl"), piece!("core/epilogue/residual_half.wgsl")];
 const IDENTITY: &[Piece] = &[piece!("core/epilogue/identity.wgsl")];
 
 impl<A> Epilogue<A> {
@@ -152,11 +175,13 @@ impl Ending {
             Shift::Bias => kernel.followed_by(by).followed_by(BIAS),
             Shift::BatchNorm { eps } => kernel.followed_by(by).followed_by(BATCH_NORM).with("EPS", eps.to_bits()),
         };
-        let kernel = kernel.followed_by(match (fused.residual, whole) {
-            (false, _) => FINISH,
-            (true, false) => RESIDUAL,
-            (true, true) => RESIDUAL_VEC4,
-        });
+        let finish = match (fused.residual, fused.halves, whole) {
+            (false, ..) => FINISH,
+            (true, true, _) => RESIDUAL_HALF,
+            (true, false, false) => RESIDUAL,
+            (true, false, true) => RESIDUAL_VEC4,
+        };
+        let kernel = held::with(kernel, finish);
         let kernel = kernel.followed_by(fused.activation).with("SHIFT", shift_at).with("WIDTH", width);
         (kernel.with("RESIDUAL", buffers.len() as u32), buffers)
     }
@@ -213,7 +238,8 @@ impl<P: Product, A: Activation> Op for Fused<P, A> {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let Epilogue { shift, residual, activation } = self.epilogue;
         let activation = activation.and_then(A::pieces).unwrap_or(IDENTITY);
-        let parts = Parts { shift, residual, activation, channels: P::CHANNELS };
+        let halves = e.y[0].dtype == DType::F16;
+        let parts = Parts { shift, residual, halves, activation, channels: P::CHANNELS };
         self.product.emit_ending(e, &Ending { fused: Some(parts), rows: None })
     }
 

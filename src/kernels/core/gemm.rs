@@ -27,8 +27,10 @@
 //! Published for such shapes: 65 to 67 % of peak (ggml-vulkan, f32 scalar), 69 % of cuBLAS for a block tile and 78 % with
 //! vec4 loads (siboehm's ladder in CUDA), WGSL at 67 to 95 % of the same kernel in CUDA (gpu.cpp, cubecl).
 
+use crate::base::DType;
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::epilogue::Ending;
+use crate::kernels::held::{self, Cells};
 use crate::tape::{Emit, Slot};
 use crate::{params, piece};
 
@@ -244,6 +246,38 @@ pub(crate) fn tiled(
     (kernel, [x, y])
 }
 
+/// Single numbers, and how four neighbours of a row of tiles are put.
+const ONE: &[Piece] = &[piece!("common/one.wgsl")];
+const PUT4_F32: &[Piece] = &[piece!("core/gemm/put4_f32.wgsl")];
+const PUT4_F16: &[Piece] = &[piece!("core/gemm/put4_f16.wgsl")];
+
+/// The elements of what a launch makes in `slot`: slices are f32.
+pub(crate) fn made_of(e: &Emit<'_>, slot: Slot) -> DType {
+    match slot {
+        Slot::Out(i) => e.y[i].dtype,
+        _ => DType::F32,
+    }
+}
+
+/// `kernel`, which puts numbers of `dtype` one by one in the buffer of binding `at`.
+fn putting(kernel: Kernel, dtype: DType, at: u32) -> Kernel {
+    held::made(kernel.followed_by(ONE), Cells::Each, dtype, at)
+}
+
+/// The naive or tiled `kernel`, whose result is of `dtype`: its third buffer.
+pub(crate) fn resulting(kernel: Kernel, dtype: DType) -> Kernel {
+    by_fours(putting(kernel, dtype, 3), dtype)
+}
+
+/// The naive or tiled `kernel` with how four neighbours of a row are put, of which the naive one knows none.
+pub(crate) fn by_fours(kernel: Kernel, dtype: DType) -> Kernel {
+    match (kernel.variant != "naive", dtype) {
+        (false, _) => kernel,
+        (true, DType::F16) => kernel.followed_by(PUT4_F16),
+        (true, _) => kernel.followed_by(PUT4_F32),
+    }
+}
+
 params! {
     struct SumSlices { elements: u32, slices: u32, columns: u32 }
 }
@@ -264,7 +298,8 @@ pub(crate) fn end_slices(
     slices: usize,
     ending: &Ending,
 ) {
-    let (kernel, buffers) = ending.of(Kernel::new(name, "portable", SUM_SLICES), &[x, y], false);
+    let kernel = putting(Kernel::new(name, "portable", SUM_SLICES), made_of(e, y), 2);
+    let (kernel, buffers) = ending.of(kernel, &[x, y], false);
     let params = SumSlices { elements: elements as u32, slices: slices as u32, columns: columns as u32 };
     e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(64)));
 }

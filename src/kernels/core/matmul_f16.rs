@@ -1,6 +1,6 @@
 //! Which kernels multiply halves, and matrices with cooperative ones: the f16 and cooperative tiers of matmul.
 //!
-//! Operands are read as halves and become f32 at once: tiles, sums and the result are f32. `tiled_f16` needs
+//! Operands are read as halves and become f32 at once: tiles and sums are f32, and the result is as the op asks. `tiled_f16` needs
 //! `shader-f16`; `packed` reads words of two halves and runs everywhere. Both read whole vec4 where the rows of both
 //! operands divide by four. Else they read one element at a time, because an odd row may begin within a word.
 //! Cooperative kernels are offered only where the adapter lists exactly their shape and the user asked for them.
@@ -17,7 +17,7 @@ const NAIVE: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("core/gemm/operands_packed.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/each.wgsl"),
     piece!("core/gemm/naive.wgsl"),
 ];
@@ -26,7 +26,7 @@ const TILED: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("core/gemm/operands_f16.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/each.wgsl"),
     piece!("core/gemm/stage.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
@@ -36,7 +36,7 @@ const TILED_FOURS: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("layers/matmul/fours_f16.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/stage_fours.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
 ];
@@ -45,7 +45,7 @@ const PACKED: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("core/gemm/operands_packed.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/each.wgsl"),
     piece!("core/gemm/stage.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
@@ -56,7 +56,7 @@ const PACKED_FOURS: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("layers/matmul/fours_packed.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/stage_fours.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
 ];
@@ -78,9 +78,11 @@ const COOP_F32: &[Piece] = &[
     piece!("layers/matmul/coop.wgsl"),
 ];
 
-/// Variants of a product of halves, the one expected to win first.
-pub(crate) fn variants(s: &Strided, caps: &Caps) -> Vec<&'static str> {
-    [cooperative_variants(s, DType::F16, caps), gemm::half_variants(caps)].concat()
+/// Variants of a product of halves with a result of `result`, the one expected to win first. Cooperative matrices are stored
+/// as they are, in f32.
+pub(crate) fn variants(s: &Strided, result: DType, caps: &Caps) -> Vec<&'static str> {
+    let cooperative = if result == DType::F32 { cooperative_variants(s, DType::F16, caps) } else { Vec::new() };
+    [cooperative, gemm::half_variants(caps)].concat()
 }
 
 /// The cooperative variants, and the side of their matrices.
@@ -113,15 +115,16 @@ pub(crate) fn kernel(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
         ("packed", false) => PACKED,
         ("naive", _) => {
             let [x, y, _] = groups_1d((s.m * s.n).div_ceil(64));
-            return (Kernel::new(NAME, "naive", NAIVE), [x, y]);
+            return (gemm::resulting(Kernel::new(NAME, "naive", NAIVE), e.y[0].dtype), [x, y]);
         }
         _ => return cooperative(e, s),
     };
-    if fours {
+    let (kernel, grid) = if fours {
         s.in_fours(NAME, e.variant, pieces, e.caps)
     } else {
         gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), Staging::Each, e.caps)
-    }
+    };
+    (gemm::resulting(kernel, s.made(e.variant, e.y[0].dtype)), grid)
 }
 
 /// As many matrices for a subgroup as divide the sizes, fewer where there would be too few subgroups.

@@ -9,6 +9,7 @@ pub(crate) mod conv2d_winograd;
 pub mod draw;
 pub mod epilogue;
 pub(crate) mod gemm;
+pub(crate) mod held;
 pub mod many;
 pub(crate) mod matmul_f16;
 pub(crate) mod norm;

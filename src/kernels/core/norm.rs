@@ -97,7 +97,7 @@ const SHIFTED: &[Piece] = &[piece!("layers/batch_norm_relu/shifted.wgsl")];
 
 /// Checks x against the vectors that have an element for each channel; returns (channels, elements of a channel).
 pub(crate) fn check(op: &'static str, x: &[Type], vectors: &[&str]) -> Result<(usize, usize)> {
-    x[0].expect_dtype(op, "x", DType::F32)?;
+    x[0].expect_float(op, "x")?;
     let channels = match *x[0].shape.dims() {
         [_, c] | [_, c, _, _] => c as usize,
         _ => return Err(Error::shape(op, format!("x must be [N, C] or [N, C, H, W], not {}", x[0].shape))),
@@ -124,8 +124,9 @@ pub(crate) fn infer(op: &'static str, x: &[Type], splits: usize, weights: Option
         let what = format!("x is {} in {splits} parts, one element a channel; training needs two", x[0].shape);
         return Err(Error::shape(op, what));
     }
+    weights.map_or(Ok(()), |w| w.expect_dtype(op, "sample_weights", DType::F32))?;
     if let Some(weights) = weights.filter(|w| **w != Type::f32([images])) {
-        let need = "they must be F32 and have one element for each sample of x";
+        let need = "they must have one element for each sample of x";
         return Err(Error::shapes(op, ("x", x[0].shape), ("sample_weights", weights.shape), need));
     }
     let statistic = if splits == 1 { Type::f32([channels]) } else { Type::f32([splits, channels]) };
@@ -136,7 +137,7 @@ pub(crate) fn infer(op: &'static str, x: &[Type], splits: usize, weights: Option
 pub(crate) fn walk(x: &Type, (splits, eps): (usize, f32), weighted: bool, variant: &str) -> Walk {
     let (images, channels) = (x.shape.dim(0), x.shape.dim(1));
     let plane = x.shape.numel() / (images * channels).max(1);
-    Walk::new(Layout { images, channels, plane, splits, weighted }, variant, eps)
+    Walk::new(Layout { dtype: x.dtype, images, channels, plane, splits, weighted }, variant, eps)
 }
 
 pub(crate) fn variants(x: &Type, caps: &Caps) -> Vec<&'static str> {
@@ -166,7 +167,7 @@ pub(crate) fn apply(e: &mut Emit<'_>, walk: Walk, name: &'static str, x: [Slot; 
     };
     let buffers: Vec<Slot> = x.into_iter().chain([y]).chain(more).collect();
     let [lane, each] = APPLY.map(|own| [piece, own].concat());
-    Launcher::new(e, walk).elements(name, [&lane, &each], &buffers);
+    Launcher::new(e, walk).elements(name, [&lane, &each], &buffers, 6);
 }
 
 /// The gradient: three launches, and one more where the loss reads the statistics.
@@ -184,7 +185,9 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
     let buffers: Vec<Slot> = [x, mean, dy, partial].into_iter().chain(more).chain(b.other).collect();
     let [lane, group] = SUMS.map(|own| [&arriving, own].concat());
     l.other = buffers.len();
+    l.made = matches!(b.arriving, Arriving::OfKept { .. }).then_some(3); // what is passed on
     l.chunks(b.names[0], [&lane, &group], &buffers);
+    l.made = None;
 
     let (shift, bias) = match b.arriving {
         Arriving::OfRelu { bias } => (SHIFTED, Some(bias)),
@@ -205,7 +208,7 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
     let buffers: Vec<Slot> = [x, mean, dy, coefficients, dx].into_iter().chain(other).collect();
     l.other = buffers.len();
     let [lane, each] = GRAD.map(|own| counting(b.weights, &[&arriving, own]));
-    l.elements(b.names[2], [&lane, &each], &with_weights(&buffers, b.weights));
+    l.elements(b.names[2], [&lane, &each], &with_weights(&buffers, b.weights), 5);
 }
 
 /// A cotangent, or zeros like `y` where nothing depends on that output.
@@ -213,8 +216,9 @@ pub(crate) fn or_zeros(t: &mut Tape, dy: Option<Var>, y: Var) -> Result<Var> {
     match dy {
         Some(dy) => Ok(dy),
         None => {
-            let shape = t.shape(y);
-            t.fill(shape, 0.0)
+            let Type { shape, dtype } = t.ty(y);
+            let zeros = t.fill(shape, 0.0)?;
+            t.cast(zeros, dtype)
         }
     }
 }

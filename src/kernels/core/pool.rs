@@ -1,8 +1,9 @@
 //! What poolings share: where windows lie over a plane, and one walk over them, forward and backward. An op file says
 //! which windows it has and whether it takes their maximum or their mean. Shaders: shaders/core/pool/.
 
-use crate::base::{DType, Error, Result, Shape};
+use crate::base::{Error, Result, Shape};
 use crate::device::{Kernel, Piece};
+use crate::kernels::held::{self, Cells};
 use crate::kernels::tiles::Tiles;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -34,7 +35,7 @@ pub(crate) struct Pool {
     pub fold: Fold,
 }
 
-/// dx f32 of `shape` from (dy), or from (argmax, dy) of a maximum.
+/// dx of `shape` from (dy), or from (argmax, dy) of a maximum.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 struct PoolGrad {
     pool: Pool,
@@ -48,7 +49,7 @@ params! {
     }
 }
 
-const PARAMS: &[Piece] = &[piece!("core/pool/params.wgsl"), piece!("common/tile.wgsl")];
+const PARAMS: &[Piece] = &[piece!("core/pool/params.wgsl"), piece!("common/tile.wgsl"), piece!("common/one.wgsl")];
 /// Where windows lie.
 const STRIDED: &[Piece] = &[piece!("core/pool/strided.wgsl")];
 const ADAPTIVE: &[Piece] = &[piece!("core/pool/adaptive.wgsl")];
@@ -116,10 +117,10 @@ fn longest_share(size: u32, out: u32) -> u32 {
 }
 
 impl Pool {
-    /// Types of the outputs for x f32 [N, C, H, W]: y [N, C, OH, OW], and the places of maxima.
+    /// Types of the outputs for x f32 or f16 [N, C, H, W]: y [N, C, OH, OW], and the places of maxima.
     pub fn infer(&self, x: &Type) -> Result<Vec<Type>> {
         let op = self.names[0];
-        x.expect_dtype(op, "x", DType::F32)?;
+        x.expect_float(op, "x")?;
         let [n, c, h, w] = x.shape.nchw(op, "x")?;
         let (Some(out_h), Some(out_w)) = (self.windows.out(0, h), self.windows.out(1, w)) else {
             let windows = self.windows;
@@ -128,8 +129,8 @@ impl Pool {
         };
         let y = [n, c, out_h, out_w];
         Ok(match self.fold {
-            Fold::Max => vec![Type::f32(y), Type::u32(y)],
-            Fold::Mean => vec![Type::f32(y)],
+            Fold::Max => vec![Type { shape: y.into(), ..*x }, Type::u32(y)],
+            Fold::Mean => vec![Type { shape: y.into(), ..*x }],
         })
     }
 
@@ -162,6 +163,9 @@ impl Pool {
             Windows::Adaptive { .. } => [0; 6],
         };
         let kernel = kernel.with("STRIDEH", stride_h).with("STRIDEW", stride_w);
+        // x and y, or dy and dx, have one type.
+        let (dtype, at) = (e.y[0].dtype, buffers.iter().position(|slot| *slot == Slot::Out(0)).unwrap_or(0) + 1);
+        let kernel = held::made(kernel.followed_by(held::read(Cells::Each, dtype)), Cells::Each, dtype, at as u32);
         let params = Params {
             planes: (n * c) as u32,
             tile: tiles.tile,
@@ -220,8 +224,12 @@ impl Op for PoolGrad {
         self.pool.names[2]
     }
 
-    fn infer(&self, _x: &[Type]) -> Result<Vec<Type>> {
-        Ok(vec![Type::f32(self.shape)])
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
+    fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        Ok(vec![Type { shape: self.shape, dtype: x[x.len() - 1].dtype }])
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 //! in whole vec4 where they can be, one by one else; `tiled_128_vec4` has no guards and needs whole tiles. The core, and
 //! what share of the roof is expected of it: gemm.rs. Shaders: shaders/layers/matmul/, shaders/core/gemm/.
 
+use crate::base::DType;
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm::{self, Staging};
@@ -21,7 +22,7 @@ const NAIVE: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("core/gemm/operands_f32.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/each.wgsl"),
     piece!("core/gemm/naive.wgsl"),
 ];
@@ -29,7 +30,7 @@ const TILED: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("core/gemm/operands_f32.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/each.wgsl"),
     piece!("core/gemm/stage.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
@@ -38,7 +39,7 @@ const FOURS: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("layers/matmul/fours_f32.wgsl"),
     piece!("layers/matmul/access.wgsl"),
-    piece!("layers/matmul/put.wgsl"),
+    piece!("layers/matmul/c_put.wgsl"),
     piece!("layers/matmul/stage_fours.wgsl"),
     piece!("core/gemm/tiled.wgsl"),
 ];
@@ -104,18 +105,24 @@ impl Strided {
         if slices > 1 { vec![Type::f32([slices, self.z, self.m, self.n])] } else { Vec::new() }
     }
 
+    /// The elements of what the product launches make where the result is of `dtype`: slices are f32.
+    pub fn made(&self, variant: &str, dtype: DType) -> DType {
+        if self.slices(variant).0 > 1 { DType::F32 } else { dtype }
+    }
+
     /// The kernel of a variant for f32 operands, and its grid over the outputs.
     pub fn kernel(&self, name: &'static str, variant: &'static str, caps: &Caps) -> (Kernel, [u32; 2]) {
         let (m, n) = (self.m, self.n);
-        match (variant, self.fours()) {
+        let (kernel, grid) = match (variant, self.fours()) {
             ("naive", _) => {
                 let [x, y, _] = groups_1d((m * n).div_ceil(64));
                 (Kernel::new(name, "naive", NAIVE), [x, y])
             }
-            (VEC4, _) => self.in_fours(name, VEC4, ALIGNED, caps),
+            (VEC4, _) => return self.in_fours(name, VEC4, ALIGNED, caps),
             (tiled, true) => self.in_fours(name, tiled, FOURS, caps),
             (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), Staging::Each, caps),
-        }
+        };
+        (gemm::resulting(kernel, DType::F32), grid)
     }
 
     /// A kernel that reads whole vec4. Its text says which operand lies along k: a branch would come between the loads.

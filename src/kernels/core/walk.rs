@@ -1,7 +1,9 @@
 //! The walk that batch_norm and group_norm share: how x is split into chunks, and the launches over them. It is the
 //! host's side of shaders/layers/batch_norm/params.wgsl, whole.wgsl and split.wgsl.
 
+use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
+use crate::kernels::held::{self, Cells};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -45,6 +47,8 @@ params! {
 /// x as the walk sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
+    /// Its elements, and those of all tensors of its shape.
+    pub dtype: DType,
     /// Images.
     pub images: usize,
     /// Channels of an image.
@@ -61,6 +65,7 @@ pub(crate) struct Layout {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     params: Params,
+    dtype: DType,
     of_four: bool,
     split: bool,
 }
@@ -108,7 +113,7 @@ impl Walk {
             depth: count(depth),
             depths: count(depth * x.splits),
         };
-        Walk { params, of_four, split: x.splits > 1 }
+        Walk { params, dtype: x.dtype, of_four, split: x.splits > 1 }
     }
 
     /// The same where `share` channels in a row have their statistics in common.
@@ -144,12 +149,14 @@ pub(crate) struct Launcher<'a, 'b> {
     walk: Walk,
     /// The binding that `$OTHER` stands for in the kernels that are launched next.
     pub other: usize,
+    /// The binding of what the kernels that are launched next make, a cell at a time, if they do.
+    pub made: Option<u32>,
 }
 
 impl<'a, 'b> Launcher<'a, 'b> {
     /// Over `walk`, whose variant is that of `e`.
     pub fn new(e: &'a mut Emit<'b>, walk: Walk) -> Self {
-        Launcher { walk, e, other: 0 }
+        Launcher { walk, e, other: 0, made: None }
     }
 
     /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
@@ -158,13 +165,19 @@ impl<'a, 'b> Launcher<'a, 'b> {
     }
 
     fn launch_on(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], grid: [u32; 3]) {
+        let cells = if self.walk.of_four { Cells::Fours } else { Cells::Each };
         let kernel = Kernel::new(name, self.e.variant, INDEX)
             .followed_by(if self.walk.of_four { CELL_VEC4 } else { CELL_F32 })
+            .followed_by(held::read(cells, self.walk.dtype))
             .followed_by(PARAMS)
             .followed_by(if self.walk.split { SPLIT } else { WHOLE })
             .followed_by(own)
             .with("LAST", buffers.len() as u32)
             .with("OTHER", self.other as u32);
+        let kernel = match self.made {
+            Some(at) => held::made(kernel, cells, self.walk.dtype, at),
+            None => kernel,
+        };
         self.e.launch(kernel, buffers, &self.walk.params, grid);
     }
 
@@ -208,9 +221,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
         self.channels(finish, &merging, &with_weights(&[x, partial, mean, variance], weights));
     }
 
-    /// A kernel that writes every element, an invocation a chunk or a few cells of one channel.
-    pub fn elements(&mut self, name: &'static str, [lane, each]: [&[Piece]; 2], buffers: &[Slot]) {
+    /// A kernel that writes every element at the binding `made`, an invocation a chunk or a few cells of one channel.
+    pub fn elements(&mut self, name: &'static str, [lane, each]: [&[Piece]; 2], buffers: &[Slot], made: u32) {
         let p = self.walk.params;
+        self.made = Some(made);
         let pairs = p.chunks as usize * p.channels as usize;
         if self.e.variant == LANE {
             return self.launch(name, lane, buffers, pairs.div_ceil(64));

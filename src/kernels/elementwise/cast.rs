@@ -73,6 +73,10 @@ impl Op for Cast {
         true
     }
 
+    fn takes_long_gradients(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         match self {
             Cast::F16 | Cast::U32 | Cast::PackF16 => x[0].expect_dtype("cast", "x", DType::F32)?,

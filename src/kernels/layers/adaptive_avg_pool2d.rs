@@ -15,7 +15,7 @@ pub struct AdaptiveAvgPool2d {
 }
 
 impl Tape {
-    /// The means of x f32 [N, C, H, W] over `out` (rows, columns) windows that share a plane out evenly: y is
+    /// The means of x f32 or f16 [N, C, H, W] over `out` (rows, columns) windows that share a plane out evenly: y is
     /// [N, C, OH, OW]. As torch.nn.functional.adaptive_avg_pool2d.
     pub fn adaptive_avg_pool2d(&mut self, x: Var, out: [u32; 2]) -> Result<Var> {
         self.apply1(AdaptiveAvgPool2d { out }, &[x])
@@ -36,6 +36,10 @@ impl AdaptiveAvgPool2d {
 impl Op for AdaptiveAvgPool2d {
     fn name(&self) -> &'static str {
         "adaptive_avg_pool2d"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -66,6 +70,7 @@ pub fn cases() -> Vec<Case> {
         case("windows that overlap", [2, 3, 7, 11], [3, 4]),
         case("as large as x", [2, 2, 6, 5], [6, 5]),
         case("larger than x", [1, 3, 3, 5], [7, 6]),
+        case("f16, windows that overlap", [2, 3, 7, 11], [3, 4]).halved(&[0]),
         case("long windows", [1, 2, 19, 29], [2, 2]),
     ]
 }

@@ -16,13 +16,13 @@ pub struct AdaptiveMaxPool2d {
 }
 
 impl Tape {
-    /// The maxima of x f32 [N, C, H, W] over `out` (rows, columns) windows that share a plane out evenly: y is
+    /// The maxima of x f32 or f16 [N, C, H, W] over `out` (rows, columns) windows that share a plane out evenly: y is
     /// [N, C, OH, OW]. As torch.nn.functional.adaptive_max_pool2d.
     pub fn adaptive_max_pool2d(&mut self, x: Var, out: [u32; 2]) -> Result<Var> {
         Ok(self.apply(AdaptiveMaxPool2d { out }, &[x])?[0])
     }
 
-    /// The maximum of each plane: x f32 [N, C, H, W] to [N, C].
+    /// The maximum of each plane: x f32 or f16 [N, C, H, W] to [N, C].
     pub fn global_max_pool(&mut self, x: Var) -> Result<Var> {
         let [n, c, _, _] = self.shape(x).nchw("global_max_pool", "x")?;
         let y = self.adaptive_max_pool2d(x, [1, 1])?;
@@ -44,6 +44,10 @@ impl AdaptiveMaxPool2d {
 impl Op for AdaptiveMaxPool2d {
     fn name(&self) -> &'static str {
         "adaptive_max_pool2d"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -73,6 +77,7 @@ pub fn cases() -> Vec<Case> {
         case("whole planes", [3, 23, 7, 5], [1, 1]),
         case("windows that overlap", [2, 3, 7, 11], [3, 4]),
         case("as large as x", [2, 2, 6, 5], [6, 5]),
+        case("f16, windows that overlap", [2, 3, 7, 11], [3, 4]).halved(&[0]),
         case("larger than x", [1, 3, 3, 5], [7, 6]),
     ]
 }

@@ -18,13 +18,13 @@ pub struct AvgPool2d {
 }
 
 impl Tape {
-    /// The mean over windows of x f32 [N, C, H, W]; each pair is (rows, columns), padding counts as zeros. y is
+    /// The mean over windows of x f32 or f16 [N, C, H, W]; each pair is (rows, columns), padding counts as zeros. y is
     /// [N, C, OH, OW] with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1. As torch.nn.functional.avg_pool2d.
     pub fn avg_pool2d(&mut self, x: Var, kernel: [u32; 2], stride: [u32; 2], padding: [u32; 2]) -> Result<Var> {
         self.apply1(AvgPool2d { kernel, stride, padding }, &[x])
     }
 
-    /// The mean of each plane: x f32 [N, C, H, W] to [N, C].
+    /// The mean of each plane: x f32 or f16 [N, C, H, W] to [N, C].
     pub fn global_avg_pool(&mut self, x: Var) -> Result<Var> {
         let [n, c, h, w] = self.shape(x).nchw("global_avg_pool", "x")?;
         let kernel = [h as u32, w as u32];
@@ -44,6 +44,10 @@ impl AvgPool2d {
 impl Op for AvgPool2d {
     fn name(&self) -> &'static str {
         "avg_pool2d"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -71,6 +75,8 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("one", [1, 1, 1, 1], [1, 1], [1, 1], [0, 0]),
         case("whole planes", [3, 5, 7, 7], [7, 7], [7, 7], [0, 0]),
+        case("f16, whole planes", [3, 5, 7, 7], [7, 7], [7, 7], [0, 0]).halved(&[0]),
+        case("f16, prime, padded", [2, 3, 11, 7], [3, 3], [2, 2], [1, 1]).halved(&[0]),
         case("prime, padded", [2, 3, 11, 7], [3, 3], [2, 2], [1, 1]),
         case("oblong", [2, 2, 6, 10], [2, 5], [1, 3], [0, 2]),
         case("gaps between windows", [1, 2, 11, 13], [2, 2], [3, 4], [0, 0]),

@@ -9,6 +9,8 @@
 //! blocks around their own means (Chan's formula), all shifted by the first cell of the channel, so that a large mean
 //! costs no digits.
 //!
+//! x, y and their gradients are f32 or f16; all else is f32, and so are all sums.
+//!
 //! The forms: [`Tape::batch_norm`] trains, [`Tape::batch_norm_split`] keeps statistics of sub-batches ("ghost" batch
 //! norm, Hoffer et al. 2017, arXiv:1705.08741), [`Tape::batch_norm_weighted`] counts each sample by its weight,
 //! [`Tape::batch_norm_eval`] takes given statistics. Frozen batch norm is the last with weight and bias left out of
@@ -59,8 +61,8 @@ struct BatchNormEvalGrad {
 const GRAD: [&str; 3] = ["batch_norm.sums", "batch_norm.grad_finish", "batch_norm.grad"];
 
 impl Tape {
-    /// Batch norm of a training step: x f32 [N, C, H, W] or [N, C], weight and bias f32 [C]. Returns
-    /// [y, mean [C], variance [C]]: y has x's shape, the statistics are the batch's, the variance is biased. Running
+    /// Batch norm of a training step: x f32 or f16 [N, C, H, W] or [N, C], weight and bias f32 [C]. Returns
+    /// [y, mean [C], variance [C]]: y has x's type, the statistics are the batch's, the variance is biased. Running
     /// statistics are moved with [`Tape::ema`], whose factor makes the variance unbiased.
     pub fn batch_norm(&mut self, x: Var, weight: Var, bias: Var, eps: f32) -> Result<[Var; 3]> {
         self.batch_norm_split(x, weight, bias, eps, 1)
@@ -89,7 +91,7 @@ impl Tape {
         Ok([out[0], out[1], out[2]])
     }
 
-    /// Batch norm with given statistics: x f32 [N, C, H, W] or [N, C]; weight, bias, mean and variance f32 [C]. All
+    /// Batch norm with given statistics: x f32 or f16 [N, C, H, W] or [N, C]; weight, bias, mean and variance f32 [C]. All
     /// five have a gradient; nobody asks for that of running statistics, which are state.
     pub fn batch_norm_eval(
         &mut self,
@@ -107,6 +109,10 @@ impl Tape {
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
         "batch_norm"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -152,6 +158,10 @@ impl Op for BatchNormEval {
         "batch_norm_eval"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         check("batch_norm_eval", x, &["weight", "bias", "running_mean", "running_var"])?;
         Ok(vec![x[0]])
@@ -188,6 +198,10 @@ impl Op for BatchNormEval {
 impl Op for BatchNormGrad {
     fn name(&self) -> &'static str {
         "batch_norm.grad"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -229,6 +243,10 @@ impl Op for BatchNormGrad {
 impl Op for BatchNormEvalGrad {
     fn name(&self) -> &'static str {
         "batch_norm_eval.grad"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -314,5 +332,15 @@ pub fn cases() -> Vec<Case> {
         eval("evaluation, prime", &[3, 5, 7, 7]),
         eval("evaluation, whole vec4", &[5, 9, 4, 4]),
         eval("evaluation, features", &[131, 33]),
+        train("f16, three elements", &[3, 1, 1, 1], Fill::Normal).halved(&[0]),
+        train("f16, prime", &[3, 5, 7, 7], Fill::Normal).halved(&[0]),
+        train("f16, whole vec4", &[5, 3, 6, 6], Fill::Normal).halved(&[0]),
+        train("f16, planes of whole words", &[3, 5, 3, 2], Fill::Normal).halved(&[0]),
+        train("f16, several chunks", &[5, 3, 32, 36], Fill::Normal).halved(&[0]),
+        train("f16, features", &[131, 33], Fill::Normal).halved(&[0]),
+        split("f16, split in two", &[6, 5, 3, 3], 2).halved(&[0]),
+        weighted("f16, weighted", &[7, 5, 3, 3], 1, Fill::Weights).halved(&[0]),
+        eval("f16, evaluation, prime", &[3, 5, 7, 7]).halved(&[0]),
+        eval("f16, evaluation, whole vec4", &[5, 9, 4, 4]).halved(&[0]),
     ]
 }

@@ -8,7 +8,7 @@
 //! gradients is taken on the way: one pass more, instead of 3. Shaders: shaders/layers/batch_norm_relu/,
 //! shaders/layers/batch_norm/.
 
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::device::Caps;
 use crate::kernels::norm::{self, After, Arriving, Backward, or_zeros, variants};
 use crate::kernels::{Case, Fill};
@@ -69,9 +69,15 @@ impl Op for BatchNormRelu {
         true
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let y = norm::infer("batch_norm_relu", x, self.splits, x.get(self.weights()))?;
-        if let Some(other) = x.get(3).filter(|ty| self.residual && **ty != x[0]) {
+        let residual = x.get(3).filter(|_| self.residual);
+        residual.map_or(Ok(()), |other| other.expect_dtype("batch_norm_relu", "residual", x[0].dtype))?;
+        if let Some(other) = residual.filter(|ty| **ty != x[0]) {
             let need = "they must be equal";
             return Err(Error::shapes("batch_norm_relu", ("x", x[0].shape), ("residual", other.shape), need));
         }
@@ -122,7 +128,22 @@ impl Op for BatchNormReluGrad {
         "batch_norm_relu.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
+        if self.mask == Mask::Kept && self.two && x[0].dtype == DType::F16 {
+            let what = "two gradients of a sum in F16 are added before it: what is passed on would be rounded and the sums not";
+            return Err(Error::shape("batch_norm_relu.grad", what));
+        }
+        // Of x's type: dy, the other reader's dy and y; of f32 all else.
+        let known = 5 + usize::from(self.two);
+        let like_x = 4..known + usize::from(self.mask == Mask::Kept);
+        for (i, ty) in x.iter().enumerate().skip(1) {
+            let dtype = if like_x.contains(&i) { x[0].dtype } else { DType::F32 };
+            ty.expect_dtype("batch_norm_relu.grad", &format!("input {i} beside x in {}", x[0].dtype.name()), dtype)?;
+        }
         let mut y = vec![x[0], x[1], x[1]];
         y.extend((self.mask == Mask::Kept).then_some(x[0]));
         Ok(y)
@@ -221,6 +242,12 @@ pub fn cases() -> Vec<Case> {
         two("two gradients, several chunks, whole vec4", &[5, 3, 32, 4], Mask::Recomputed),
         two("two gradients of a sum", &[3, 4, 5, 5], Mask::Kept),
         two("two gradients of a sum, several chunks, whole vec4", &[5, 3, 32, 4], Mask::Kept),
+        case("f16, prime", &[3, 5, 7, 7], 1, false, None).halved(&[0]),
+        case("f16, whole vec4", &[5, 3, 6, 6], 1, false, None).halved(&[0]),
+        case("f16, features", &[131, 33], 1, false, None).halved(&[0]),
+        case("f16, residual, prime", &[3, 5, 7, 7], 1, true, None).halved(&[0, 3]),
+        case("f16, residual, several chunks", &[5, 3, 32, 36], 1, true, None).halved(&[0, 3]),
+        two("f16, two gradients", &[3, 4, 5, 5], Mask::Recomputed).halved(&[0, 4, 5]),
         case("residual, weighted, padded", &[9, 3, 2, 2], 1, true, Some(Fill::Values(vec![0.0, 1.0, 1.0]))),
     ]
 }

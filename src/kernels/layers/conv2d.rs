@@ -9,12 +9,13 @@
 //! 45 %.
 //! A NaN or an infinity reaches all that its taps reach; where a variant multiplies the border by 0, or adds and
 //! subtracts neighbours (Winograd), it becomes a NaN further away, too.
-//! x and w are both f32 or both f16, y and all sums f32. In f16 dy is rounded before its product, dx and dw after theirs.
+//! x and w are both f32 or both f16, all sums f32. Of f16, y is f32 or f16: where it is f32, dy is rounded before its product,
+//! dx and dw after theirs; where it is f16, dx is written in f16 and dw stays f32.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::Caps;
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
-use crate::kernels::epilogue::{Axis, Ending, Product};
+use crate::kernels::epilogue::{Axis, Ending, Product, expect_result, is_f32};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Tape, Type, Var};
 
@@ -29,6 +30,9 @@ pub struct Conv2d {
     pub dilation: u32,
     /// Groups that the channels are cut into; as many as channels is a depthwise convolution.
     pub groups: u32,
+    /// The elements of y: f32, or f16 where the operands are. Then dx is f16, too, and dw is f32.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub result: DType,
 }
 
 /// dx from (w, dy): what a transposed convolution computes.
@@ -49,7 +53,7 @@ struct GradWeight {
 
 impl Tape {
     /// 2-D convolution (cross-correlation, as everywhere) of x [N, C, H, W] with weight [K, C / groups, R, S];
-    /// x and weight both f32 or both f16; y f32 [N, K, P, Q]. torch.nn.functional.conv2d without its bias.
+    /// x and weight both f32 or both f16; y [N, K, P, Q], f32 or as `conv` says. torch.nn.functional.conv2d without its bias.
     pub fn conv2d(&mut self, x: Var, weight: Var, conv: Conv2d) -> Result<Var> {
         self.apply1(conv, &[x, weight])
     }
@@ -58,7 +62,12 @@ impl Tape {
 impl Conv2d {
     /// Of this stride and padding, undilated, in one group.
     pub const fn new(stride: u32, padding: u32) -> Self {
-        Conv2d { stride, padding, dilation: 1, groups: 1 }
+        Conv2d { stride, padding, dilation: 1, groups: 1, result: DType::F32 }
+    }
+
+    /// With a result in the elements of the operands: f16 of f16.
+    pub const fn rounded(self) -> Self {
+        Conv2d { result: DType::F16, ..self }
     }
 
     fn sizes(&self, x: Type, w: Type) -> Result<Sizes> {
@@ -103,12 +112,11 @@ impl Op for Conv2d {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        if x[0].dtype != DType::F16 {
-            x[0].expect_dtype("conv2d", "x", DType::F32)?;
-        }
+        x[0].expect_float("conv2d", "x")?;
         x[1].expect_dtype("conv2d", "weight", x[0].dtype)?;
+        expect_result("conv2d", x[0].dtype, self.result)?;
         let s = self.sizes(x[0], x[1])?;
-        Ok(vec![Type::f32([s.n, s.k, s.p, s.q])])
+        Ok(vec![Type { shape: [s.n, s.k, s.p, s.q].into(), dtype: self.result }])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
@@ -125,11 +133,15 @@ impl Op for Conv2d {
 
     fn grad(&self, t: &mut Tape, x: &[Var], _y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
         let Some(dy) = dy[0] else { return Ok(vec![None, None]) };
-        let (dtype, xt, wt) = (t.ty(x[0]).dtype, Type::f32(t.shape(x[0])), Type::f32(t.shape(x[1])));
+        let (dtype, wt) = (t.ty(x[0]).dtype, Type::f32(t.shape(x[1])));
+        let xt = Type { shape: t.shape(x[0]), dtype: self.result };
         let dy = t.cast(dy, dtype)?;
         let dx = if t.wants(x[0]) { Some(t.apply1(GradInput { conv: *self, x: xt }, &[x[1], dy])?) } else { None };
         let dw = if t.wants(x[1]) { Some(t.apply1(GradWeight { conv: *self, w: wt }, &[dy, x[0]])?) } else { None };
-        [dx, dw].into_iter().map(|d| d.map(|d| t.cast(d, dtype)).transpose()).collect()
+        // dw is a long sum: it stays f32 where the result shows that x is an activation.
+        let dw_type = if self.result == DType::F16 { DType::F32 } else { dtype };
+        let cast = |t: &mut Tape, d: Option<Var>, to| d.map(|d| t.cast(d, to)).transpose();
+        Ok(vec![cast(t, dx, dtype)?, cast(t, dw, dw_type)?])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -163,9 +175,8 @@ impl Op for GradInput {
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let s = self.conv.sizes(self.x, x[0])?;
-        if x[0].dtype != DType::F16 {
-            x[0].expect_dtype("conv2d.grad_input", "weight", DType::F32)?;
-        }
+        x[0].expect_float("conv2d.grad_input", "weight")?;
+        expect_result("conv2d.grad_input", x[0].dtype, self.x.dtype)?;
         x[1].expect_dtype("conv2d.grad_input", "grad_output", x[0].dtype)?;
         let made = Shape::from([s.n, s.k, s.p, s.q]);
         if x[1].shape != made {
@@ -279,6 +290,12 @@ pub fn cases() -> Vec<Case> {
         half("f16, 3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1)),
         half("f16, 1x1", [2, 6, 4, 5], [10, 6, 1, 1], plain(1, 0)),
         half("f16, groups, dilated", [2, 6, 9, 7], [9, 2, 3, 3], Conv2d { dilation: 2, ..grouped(1, 1, 3) }),
+        half("f16 to f16, one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0).rounded()),
+        half("f16 to f16, 3x3 primes", [2, 3, 5, 7], [5, 3, 3, 3], plain(1, 1).rounded()),
+        half("f16 to f16, 3x3 stride 2", [2, 6, 9, 8], [10, 6, 3, 3], plain(2, 1).rounded()),
+        half("f16 to f16, whole planes", [2, 9, 6, 8], [66, 9, 3, 3], plain(1, 1).rounded()),
+        half("f16 to f16, groups", [2, 6, 7, 5], [9, 2, 3, 3], grouped(1, 1, 3).rounded()),
+        half("f16 to f16, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1).rounded()),
         half("f16, long reduction", [9, 4, 16, 16], [4, 4, 3, 3], plain(1, 1)),
         case("depthwise", [2, 7, 9, 6], [7, 1, 3, 3], grouped(1, 1, 7)),
         case("depthwise, two filters, stride 2", [3, 5, 8, 9], [10, 1, 3, 3], grouped(2, 1, 5)),
@@ -286,7 +303,7 @@ pub fn cases() -> Vec<Case> {
             "depthwise, dilated, long reduction",
             [5, 2, 17, 19],
             [2, 1, 3, 3],
-            Conv2d { stride: 1, padding: 2, dilation: 2, groups: 2 },
+            Conv2d { dilation: 2, ..grouped(1, 2, 2) },
         ),
     ]
 }

@@ -72,14 +72,15 @@ impl GroupNorm {
     fn channels(&self, x: &Type, variant: &str) -> Walk {
         let (images, channels) = (x.shape.dim(0), x.shape.dim(1));
         let plane = x.shape.numel() / (images * channels).max(1);
-        let layout = Layout { images, channels, plane, splits: images, weighted: false };
+        let layout = Layout { dtype: x.dtype, images, channels, plane, splits: images, weighted: false };
         Walk::new(layout, variant, self.eps).sharing(channels / self.groups)
     }
 
     /// The walk over the elements of each group of each sample, which are neighbours.
     fn groups(&self, x: &Type, variant: &str) -> Walk {
         let channels = x.shape.dim(0) * self.groups;
-        let layout = Layout { images: 1, channels, plane: x.shape.numel() / channels, splits: 1, weighted: false };
+        let plane = x.shape.numel() / channels;
+        let layout = Layout { dtype: x.dtype, images: 1, channels, plane, splits: 1, weighted: false };
         Walk::new(layout, variant, self.eps)
     }
 }
@@ -93,8 +94,12 @@ impl Op for GroupNorm {
         "group_norm"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("group_norm", "x", DType::F32)?;
+        x[0].expect_float("group_norm", "x")?;
         let (n, c) = match *x[0].shape.dims() {
             [n, c] | [n, c, _, _] if x[0].shape.numel() > 0 => (n as usize, c as usize),
             _ => {
@@ -130,7 +135,7 @@ impl Op for GroupNorm {
         let names = ["group_norm.statistics", "group_norm.finish"];
         Launcher::new(e, groups).statistics(names, UNWEIGHTED, x, None, [mean, variance]);
         let buffers = [x, weight, bias, mean, variance, y];
-        Launcher::new(e, channels).elements("group_norm.apply", [APPLY_LANE, APPLY_EACH], &buffers);
+        Launcher::new(e, channels).elements("group_norm.apply", [APPLY_LANE, APPLY_EACH], &buffers, 6);
         Ok(())
     }
 
@@ -151,6 +156,10 @@ impl Op for GroupNorm {
 impl Op for GroupNormGrad {
     fn name(&self) -> &'static str {
         "group_norm.grad"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -175,7 +184,7 @@ impl Op for GroupNormGrad {
         l.chunks("group_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
         l.each("group_norm.grad_groups", GRAD_GROUPS, &[partial, weight, variance, coefficients], groups);
         l.each("group_norm.grad_affine", GRAD_AFFINE, &[partial, variance, dweight, dbias], channels);
-        l.elements("group_norm.grad", [GRAD_LANE, GRAD_EACH], &[x, mean, dy, coefficients, dx]);
+        l.elements("group_norm.grad", [GRAD_LANE, GRAD_EACH], &[x, mean, dy, coefficients, dx], 5);
         Ok(())
     }
 
@@ -201,5 +210,7 @@ pub fn cases() -> Vec<Case> {
         case("more than a workgroup", &[2, 4, 37, 36], 2, Fill::Normal),
         case("a mean a hundred times the deviation", &[4, 4, 8, 8], 2, Fill::Uniform(9.9, 10.1)),
         case("features", &[37, 33], 3, Fill::Normal),
+        case("f16, prime", &[3, 10, 7, 5], 5, Fill::Normal).halved(&[0]),
+        case("f16, whole vec4", &[5, 6, 6, 6], 2, Fill::Normal).halved(&[0]),
     ]
 }

@@ -1,11 +1,12 @@
 //! matmul: C = op(A) · op(B), op the transpose or nothing: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n], z the batch.
 //! dA = dC · op(B)ᵀ and dB = op(A)ᵀ · dC, transposed where A or B were.
-//! A and B are both f32 or both f16; C is f32 and so are all sums. With f16 operands dC is rounded to f16, multiplied like
+//! A and B are both f32 or both f16; all sums are f32. C is f32, or f16 of f16 where the op says so: then dA is written in f16
+//! and dB stays f32. Else, with f16 operands, dC is rounded to f16, multiplied like
 //! A and B were, and dA and dB are rounded to f16 (matmul_f16.rs). Shaders: shaders/layers/matmul/, shaders/core/gemm/.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::Caps;
-use crate::kernels::epilogue::{Axis, Ending, Product};
+use crate::kernels::epilogue::{Axis, Ending, Product, expect_result, is_f32};
 use crate::kernels::strided::Strided;
 use crate::kernels::{Case, Fill};
 use crate::kernels::{gemm, matmul_f16 as half};
@@ -18,13 +19,29 @@ pub struct MatMul {
     pub trans_a: bool,
     /// B is given as [N, K].
     pub trans_b: bool,
+    /// The elements of C: f32, or f16 where the operands are. Then the gradient of A, the activation, is f16, too, and that of
+    /// B, the weight, is f32.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub result: DType,
+}
+
+impl MatMul {
+    /// With a result in f32.
+    pub const fn new(trans_a: bool, trans_b: bool) -> Self {
+        MatMul { trans_a, trans_b, result: DType::F32 }
+    }
+
+    /// With a result in the elements of the operands: f16 of f16.
+    pub const fn rounded(self) -> Self {
+        MatMul { result: DType::F16, ..self }
+    }
 }
 
 impl Tape {
     /// op(a) · op(b): f32 or f16 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give f32 [M, N]. With a batch in
     /// front, equal in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
     pub fn matmul(&mut self, a: Var, b: Var, trans_a: bool, trans_b: bool) -> Result<Var> {
-        self.apply1(MatMul { trans_a, trans_b }, &[a, b])
+        self.apply1(MatMul::new(trans_a, trans_b), &[a, b])
     }
 }
 
@@ -132,19 +149,19 @@ impl Op for MatMul {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        if x[0].dtype != DType::F16 {
-            x[0].expect_dtype("matmul", "a", DType::F32)?;
-        }
+        x[0].expect_float("matmul", "a")?;
+        expect_result("matmul", x[0].dtype, self.result)?;
         x[1].expect_dtype("matmul", "b", x[0].dtype)?;
         let Sizes { z, m, n, .. } = self.sizes(x)?;
-        Ok(vec![if x[0].shape.rank() == 2 { Type::f32([m, n]) } else { Type::f32([z, m, n]) }])
+        let shape = if x[0].shape.rank() == 2 { Shape::from([m, n]) } else { Shape::from([z, m, n]) };
+        Ok(vec![Type { shape, dtype: self.result }])
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         let Ok(s) = self.sizes(x) else { return vec!["naive"] };
         let s = s.strided(*self);
         if x[0].dtype == DType::F16 {
-            return half::variants(&s, caps);
+            return half::variants(&s, self.result, caps);
         }
         let plain = s.with_aligned(gemm::variants(s.m, s.n, caps));
         [half::cooperative_variants(&s, DType::F32, caps), plain].concat()
@@ -172,17 +189,23 @@ impl Op for MatMul {
         let (ta, tb) = (self.trans_a, self.trans_b);
         let dtype = t.ty(a).dtype;
         let dc = t.cast(dc, dtype)?;
+        let of_a = |t: &mut Tape, a, b, trans_a, trans_b| {
+            t.apply1(MatMul { trans_a, trans_b, result: self.result }, &[a, b]).map(Some)
+        };
         let da = match (t.wants(a), ta) {
             (false, _) => None,
-            (true, false) => Some(t.matmul(dc, b, false, !tb)?),
-            (true, true) => Some(t.matmul(b, dc, tb, true)?),
+            (true, false) => of_a(t, dc, b, false, !tb)?,
+            (true, true) => of_a(t, b, dc, tb, true)?,
         };
         let db = match (t.wants(b), tb) {
             (false, _) => None,
             (true, false) => Some(t.matmul(a, dc, !ta, false)?),
             (true, true) => Some(t.matmul(dc, a, true, ta)?),
         };
-        [da, db].into_iter().map(|d| d.map(|d| t.cast(d, dtype)).transpose()).collect()
+        // db is a long sum: it stays f32 where the result shows that a is an activation.
+        let of_b = if self.result == DType::F16 { DType::F32 } else { dtype };
+        let cast = |t: &mut Tape, d: Option<Var>, to| d.map(|d| t.cast(d, to)).transpose();
+        Ok(vec![cast(t, da, dtype)?, cast(t, db, of_b)?])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -221,6 +244,10 @@ pub fn cases() -> Vec<Case> {
     let case = |name, dims, trans_a, trans_b| case(name, DType::F32, 0, dims, trans_a, trans_b);
     let batch = |name, z, dims, trans_a, trans_b| self::case(name, DType::F32, z, dims, trans_a, trans_b);
     let half = |name, z, dims, trans_a, trans_b| self::case(name, DType::F16, z, dims, trans_a, trans_b);
+    let round = |name, z, dims, trans_a, trans_b| {
+        let op = MatMul::new(trans_a, trans_b).rounded();
+        Case { op: std::sync::Arc::new(op), ..half(name, z, dims, trans_a, trans_b) }
+    };
     vec![
         case("one", (1, 1, 1), false, false),
         case("primes", (13, 31, 17), false, false),
@@ -255,6 +282,11 @@ pub fn cases() -> Vec<Case> {
         half("f16, whole matrices of 16", 0, (64, 48, 32), false, true),
         half("f16, a long sum", 0, (5, 7, 1101), false, true),
         half("f16, a long sum of whole vec4", 0, (6, 8, 1108), false, false),
+        round("f16 to f16, primes", 0, (13, 31, 17), false, true),
+        round("f16 to f16, a tile and one", 0, (65, 66, 33), false, true),
+        round("f16 to f16, whole vec4, both transposed", 0, (68, 13, 20), true, true),
+        round("f16 to f16, a long sum", 0, (5, 7, 1101), false, true),
+        round("f16 to f16, an odd batch", 3, (5, 7, 3), false, false),
         half("f16, an odd batch", 3, (5, 7, 3), false, false),
         half("f16, a batch of whole vec4", 3, (12, 8, 20), true, true),
     ]
@@ -274,5 +306,5 @@ fn case(
         (Type { shape, dtype }, Fill::Normal)
     };
     let (a, b) = (of(if trans_a { [k, m] } else { [m, k] }), of(if trans_b { [n, k] } else { [k, n] }));
-    Case::new(name, MatMul { trans_a, trans_b }, vec![a, b])
+    Case::new(name, MatMul::new(trans_a, trans_b), vec![a, b])
 }

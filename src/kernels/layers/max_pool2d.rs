@@ -19,7 +19,7 @@ pub struct MaxPool2d {
 }
 
 impl Tape {
-    /// The maximum over kernel × kernel windows of x f32 [N, C, H, W]; y is [N, C, OH, OW] with
+    /// The maximum over kernel × kernel windows of x f32 or f16 [N, C, H, W]; y is [N, C, OH, OW] with
     /// OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1. As torch.nn.functional.max_pool2d.
     pub fn max_pool2d(&mut self, x: Var, kernel: u32, stride: u32, padding: u32) -> Result<Var> {
         Ok(self.apply(MaxPool2d { kernel, stride, padding }, &[x])?[0])
@@ -37,6 +37,10 @@ impl MaxPool2d {
 impl Op for MaxPool2d {
     fn name(&self) -> &'static str {
         "max_pool2d"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -72,6 +76,9 @@ pub fn cases() -> Vec<Case> {
         case("more columns than lanes", [1, 1, 5, 135], (3, 2, 1), Fill::Distinct),
         case("windows wider than a step", [1, 2, 23, 25], (11, 3, 5), Fill::Distinct),
         case("smaller than its window", [1, 3, 2, 2], (4, 2, 2), Fill::Distinct),
+        case("f16, resnet's stem", [2, 3, 14, 14], (3, 2, 1), Fill::Distinct).halved(&[0]),
+        case("f16, prime", [2, 5, 11, 7], (3, 2, 1), Fill::Distinct).halved(&[0]),
+        case("f16, windows wider than a step", [1, 2, 23, 25], (11, 3, 5), Fill::Distinct).halved(&[0]),
         case("ties", [2, 2, 9, 9], (3, 2, 1), Fill::Values(vec![1.0, 0.0, 1.0, 1.0])),
         case("all equal and negative", [1, 2, 6, 6], (3, 1, 1), Fill::Values(vec![-1.0])),
     ]

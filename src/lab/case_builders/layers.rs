@@ -35,13 +35,14 @@ pub(super) fn conv2d(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
         padding: f.whole("padding", 0)?,
         dilation: f.whole("dilation", 1)?,
         groups: f.whole("groups", 1)?,
+        result: DType::F32,
     };
     made(conv, vec![operand("x", x, dtype), operand("weight", weight, dtype)])
 }
 
 pub(super) fn matmul(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (a, b, dtype) = (f.shape("a")?, f.shape("b")?, dtype(f)?);
-    let op = MatMul { trans_a: f.flag("trans_a")?, trans_b: f.flag("trans_b")? };
+    let op = MatMul::new(f.flag("trans_a")?, f.flag("trans_b")?);
     made(op, vec![operand("a", a, dtype), operand("b", b, dtype)])
 }
 

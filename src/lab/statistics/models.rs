@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn a_step_s_kernels_are_listed_once_with_their_work() {
         let model = Arc::new(ResNet::resnet18(Stem::Small, 1.0, 3));
-        let found = of_step(&TrainingStep { model, batch: 8, size: 32, classes: 10 }).unwrap();
+        let found =
+            of_step(&TrainingStep { model, batch: 8, size: 32, classes: 10, precision: Default::default() }).unwrap();
         for (i, subject) in found.iter().enumerate() {
             assert!(found[..i].iter().all(|earlier| earlier.kernel != subject.kernel), "{subject:?}");
         }

@@ -6,7 +6,7 @@ use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
 use crate::nn::listed::Entry;
-use crate::nn::{Backbone, Model, Optimization, Progress, Recipe};
+use crate::nn::{Backbone, Model, Optimization, Precision, Progress, Recipe};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 /// The keys of [`Optimization`]. They stand in `[pretraining]` and `[training]`, and in the table of a method that
 /// overrides them.
-pub(super) const OPTIMIZATION: [&str; 10] = [
+pub(super) const OPTIMIZATION: [&str; 11] = [
     "epochs",
     "batch_size",
     "micro_batch_size",
@@ -26,6 +26,7 @@ pub(super) const OPTIMIZATION: [&str; 10] = [
     "milestones",
     "gamma",
     "lr_scaling",
+    "precision",
     "optimizer",
 ];
 
@@ -47,6 +48,8 @@ pub struct Pretrained {
     pub batch_key: String,
     /// The key that sets how many of them the network sees at a time.
     pub micro_batch_key: String,
+    /// The key that sets the elements of activations.
+    pub precision_key: String,
     /// The backbone's settings.
     pub model: Model,
     /// The backbone.
@@ -70,6 +73,8 @@ pub struct Learning {
     pub optimization: Optimization,
     /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
+    /// The key that sets the elements of activations.
+    pub precision_key: String,
 }
 
 impl Pretrained {
@@ -142,6 +147,7 @@ impl Config {
             optimization,
             batch_key: key_of("batch_size", "pretraining", name, table),
             micro_batch_key: key_of("micro_batch_size", "pretraining", name, table),
+            precision_key: key_of("precision", "pretraining", name, table),
             backbone: model.backbone(self.data.channels)?,
             model,
             augmentation,
@@ -160,8 +166,8 @@ impl Config {
         let table = self.training.tables.get(name);
         let (learner, settings) = read(learn::learner(name)?, table)?;
         let optimization = optimization(&self.training.optimization, table)?;
-        let batch_key = key_of("batch_size", "training", name, table);
-        Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
+        let [batch_key, precision_key] = ["batch_size", "precision"].map(|key| key_of(key, "training", name, table));
+        Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key, precision_key })
     }
 
     /// The backbone's settings in a cell with this backbone and pretraining.
@@ -276,7 +282,15 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         }
     }
     for name in config.training.tables.keys() {
-        check_learning(&config.learning_read(name).map_err(said("training.methods"))?)?;
+        let one = config.learning_read(name).map_err(said("training.methods"))?;
+        check_learning(&one)?;
+        if config.training.methods.contains(name) {
+            for backbone in config.grid_backbones() {
+                let made = config.base_model(backbone).backbone(config.data.channels);
+                let made = made.map_err(said("model.arch"))?;
+                check_precision(one.optimization.precision, (&one.precision_key, backbone), made.as_ref())?;
+            }
+        }
     }
     for kind in NoiseKind::all() {
         let (made, _) = read(kind.entry(), config.noise.tables.get(kind.name())).map_err(said("noise.kinds"))?;
@@ -317,6 +331,12 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
     let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;
     one.method.takes_batch(batch).map_err(below)?;
+    check_precision(one.optimization.precision, (&one.precision_key, &one.model.arch), one.backbone.as_ref())?;
+    if micro > 0 && one.optimization.precision == Precision::F16 {
+        // The gradients of a micro-batch come from another recording than the loss that would be scaled.
+        let what = format!("is \"f16\", which takes no micro-batches; set {} = 0, or use \"f32\"", one.micro_batch_key);
+        return mistake(&one.precision_key, what);
+    }
     if micro > 0 {
         if !one.method.takes_micro_batches() {
             return mistake(
@@ -343,6 +363,14 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
             _ => below((key, what)),
         }
     })
+}
+
+/// Whether the backbone has a form in the precision that the key asks for.
+fn check_precision(asked: Precision, (key, arch): (&str, &str), backbone: &dyn Backbone) -> Result<(), Mistake> {
+    if asked.expect_taken(backbone).is_ok() {
+        return Ok(());
+    }
+    mistake(key, format!("is \"{asked}\", and model.arch = \"{arch}\" has no such form yet; use \"f32\""))
 }
 
 /// The backbone that a method's own table names.

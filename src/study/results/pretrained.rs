@@ -2,6 +2,7 @@
 
 use super::{Done, json};
 use crate::base::{Error, Result, files};
+use crate::nn::Precision;
 use crate::study::names::{REDO, RESULT};
 use crate::study::owner::still_mine;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct PretrainResult {
     pub epochs: usize,
     /// Steps in all.
     pub steps: usize,
+    /// The elements of activations; "f32" in results that are older than this field.
+    #[serde(default)]
+    pub precision: Precision,
     /// Images of the training split.
     pub train_images: usize,
     /// Mean loss of the last whole epoch. `None` if no epoch was whole.

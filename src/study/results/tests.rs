@@ -41,6 +41,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         best_test_epoch: None,
         best_val_accuracy: test_accuracy + 0.01,
         best_val_epoch: 6,
+        precision: Default::default(),
         best_val_test_accuracy: Some(test_accuracy + 0.01),
         last5_test_accuracy: None,
         second_test_accuracy: None,

@@ -56,6 +56,7 @@ pub(super) fn summarize(
         best_test_epoch: Some(by_test.0),
         best_val_accuracy: by_val.1,
         best_val_epoch: by_val.0,
+        precision: ready.learning.optimization.precision,
         best_val_test_accuracy: Some(if by_val.0 == 0 { tested.accuracy } else { tests[by_val.0 - 1] }),
         last5_test_accuracy: (!tests.is_empty()).then(|| mean_last(&tests, LAST)),
         second_test_accuracy: second.map(|s| of_test(&[s])).transpose()?,
