@@ -107,6 +107,7 @@ impl Gpu {
         }
         let left = self.pipelines.left.load(Ordering::Relaxed).saturating_sub(1);
         let p = Arc::new(self.compile(shader, left)?);
+        self.meter().pipeline_made();
         self.pipelines.left.store(left, Ordering::Relaxed);
         known.insert(shader.clone(), p.clone());
         Ok(p)

@@ -253,7 +253,7 @@ fn finish(
     Ended { epochs, steps, loss, seconds }: Ended,
 ) -> Result<Done> {
     let (method, dataset) = (&one.method.name, &one.images.name);
-    let spread = mirror.look(job)?;
+    let spread = job.shared.evaluating(|| mirror.look(job))?;
     let collapsed = spread.collapsed();
     let mut by = backbone_metadata(job, one.images, (method, &one.method.model), &[], &made.address);
     if collapsed {
