@@ -139,7 +139,7 @@ impl Job<'_> {
         let (mut found, mut pace) = (Found::default(), Pace::default());
         if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
             self.pretrain_alone(cell, manner)?;
-            self.tell_times()?;
+            self.tell_times();
             return Ok(found.outcome());
         }
         // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.
@@ -150,9 +150,8 @@ impl Job<'_> {
         });
         // However the cells ended, the finished cells are written to the table and the page.
         let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
-        let told = self.tell_times();
+        self.tell_times();
         ended?;
-        told?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
         Ok(found.outcome())
     }

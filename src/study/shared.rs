@@ -143,19 +143,20 @@ impl std::fmt::Display for Times {
 
 impl Job<'_> {
     /// Says where the time of this process went, and adds a line to `times.jsonl`. A process that found everything done
-    /// says nothing.
-    pub(super) fn tell_times(&self) -> Result<()> {
+    /// says nothing. No result is lost with that file, so that it is only warned of if it cannot be written.
+    pub(super) fn tell_times(&self) {
         let times = self.shared.times();
         if times.stages == 0 {
-            return Ok(());
+            return;
         }
         self.progress.note(&times.to_string());
-        let line = serde_json::json!(times).to_string() + "\n";
         let path = &self.out.join(TIMES);
-        let io = |e| Error::io(path, "write", e);
         // Lines of several processes do not mix: a short write at the end of a file is one.
-        let mut file = std::fs::File::options().create(true).append(true).open(path).map_err(io)?;
-        file.write_all(line.as_bytes()).map_err(io)
+        let file = std::fs::File::options().create(true).append(true).open(path);
+        let line = serde_json::json!(times).to_string() + "\n";
+        if let Err(e) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            self.progress.note(&format!("warning: {}", Error::io(path, "write", e)));
+        }
     }
 }
 
