@@ -2,7 +2,8 @@
 //! one, sometimes minutes. Nothing interrupts a driver, so it works on a thread of its own, and a caller that waits for
 //! it may stop waiting.
 
-use super::shader::{Access, Kernel, STACK_BYTES, create_module};
+use super::kernel::Kernel;
+use super::shader::{Access, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};

@@ -10,9 +10,8 @@ pub mod isa;
 pub mod models;
 
 use crate::base::Result;
-use crate::device::shader::Kernel;
 use crate::device::statistics::{Compiled, Compiler, Driver};
-use crate::device::{Caps, Tree};
+use crate::device::{Caps, Kernel, Tree};
 use crate::kernels::listing::{self, Found};
 use isa::{Counts, Loop};
 use serde::{Deserialize, Serialize};
