@@ -4,6 +4,7 @@
 mod checks;
 mod failed;
 mod pictures;
+mod times;
 mod weights;
 
 use super::config::Protocol;

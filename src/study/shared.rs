@@ -1,14 +1,11 @@
 //! What the stages of one process share: the schedules that many cells have in common, and the account of where the
 //! time goes.
 
-use super::names::TIMES;
-use super::session::Job;
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::device::Caps;
 use crate::tape::Schedule;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The most schedules that are kept. A cell has at most 10 (two networks looking at three splits, two turns with two sizes
@@ -138,25 +135,6 @@ impl std::fmt::Display for Times {
              all else",
             100.0 * other_share
         )
-    }
-}
-
-impl Job<'_> {
-    /// Says where the time of this process went, and adds a line to `times.jsonl`. A process that found everything done
-    /// says nothing. No result is lost with that file, so that it is only warned of if it cannot be written.
-    pub(super) fn tell_times(&self) {
-        let times = self.shared.times();
-        if times.stages == 0 {
-            return;
-        }
-        self.progress.note(&times.to_string());
-        let path = &self.out.join(TIMES);
-        // Lines of several processes do not mix: a short write at the end of a file is one.
-        let file = std::fs::File::options().create(true).append(true).open(path);
-        let line = serde_json::json!(times).to_string() + "\n";
-        if let Err(e) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
-            self.progress.note(&format!("warning: {}", Error::io(path, "write", e)));
-        }
     }
 }
 

@@ -71,7 +71,9 @@ fn a_schedule_is_of_its_tape_and_options() {
         let other = Job { gpu: &gpu, kernels: job.kernels.clone(), ..*job };
         other.schedule(&record("y", 2.0)).unwrap();
         assert_eq!(job.shared.scheduled(), 5, "another adapter has another schedule");
-        (0..2 * super::MOST).for_each(|i| drop(made("y", 10.0 + i as f32)));
+        for i in 0..2 * super::MOST {
+            made("y", 10.0 + i as f32);
+        }
         assert_eq!(job.shared.schedules.borrow().len(), super::MOST, "the newest are kept");
         assert_eq!(made("y", 2.0), 6 + 2 * super::MOST, "what was not used for long is made again");
     });
