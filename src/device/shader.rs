@@ -300,6 +300,7 @@ pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, chec
 mod tests {
     use super::*;
     use crate::device::Piece;
+    use crate::piece;
 
     #[test]
     fn a_wgsl_mistake_is_placed_in_its_own_file() {
