@@ -10,7 +10,7 @@ use wgslab::device::tune::Table;
 use wgslab::noise::NoiseKind;
 use wgslab::study::evaluate::knn_accuracy;
 use wgslab::study::results::read_epochs;
-use wgslab::study::{Config, Job};
+use wgslab::study::{Config, Job, Shared};
 
 /// 256 training images and 128 test images, half of each class.
 const SPEC: &str = "pneumonia.npz";
@@ -82,6 +82,7 @@ fn with_job<T>(f: impl FnOnce(&Job<'_>) -> BaseResult<T>) -> Result<T, String> {
         progress: &Silent,
         stop: &stop,
         kernels: Table::default(),
+        shared: &Shared::default(),
     };
     f(&job).map_err(text)
 }

@@ -101,7 +101,8 @@
 //! metadata, JSON in a key, configs in a first line, and `done` holds the SHA-256 of every file. A stage
 //! (`study/stage.rs`) checkpoints its whole state every few seconds; what a step does depends on (seed, epoch, step)
 //! and the state alone, so a stopped run goes on to the same bits. What a grid will take
-//! (`study/forecast.rs`) is counted from the same recordings (`study/outlay.rs`). Who works in a folder holds its lock and,
+//! (`study/forecast.rs`) is counted from the same recordings (`study/outlay.rs`). What cells of one process share, schedules and the
+//! account of their time, is in `study/shared.rs`. Who works in a folder holds its lock and,
 //! because locks of network disks may lie, a mark there that others watch (`study/owner.rs`). What fails one cell is kept
 //! in its folder, with the address of what failed (`study/failure.rs`), and stops no other cell.
 //!

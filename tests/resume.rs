@@ -18,7 +18,7 @@ use wgslab::base::progress::{Progress, Silent};
 use wgslab::base::{Error, Result, seal};
 use wgslab::device::tune::Table;
 use wgslab::device::{Gpu, GpuOptions};
-use wgslab::study::{Config, Job, Manner, Selection};
+use wgslab::study::{Config, Job, Manner, Selection, Shared};
 
 /// The images of an epoch: of pretraining, which takes only whole batches, and of training, which keeps the last
 /// partial batch.
@@ -345,6 +345,7 @@ fn run(gpu: &Gpu, out: &Path, progress: &dyn Progress) -> Result<()> {
         progress,
         stop: &AtomicBool::new(false),
         kernels: Table::default(),
+        shared: &Shared::default(),
     };
     job.run(FIRST, Manner::default()).map(drop)
 }

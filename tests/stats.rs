@@ -7,9 +7,13 @@ mod common;
 use common::wgslab;
 use std::io::Write;
 use std::path::Path;
-use wgslab::lab::statistics::Table;
-use wgslab::lab::statistics::asked::radv;
+use wgslab::device::Tree;
+use wgslab::kernels::listing;
+use wgslab::lab::rows::kernels;
+use wgslab::lab::statistics::asked::{Asked, Whose, radv};
 use wgslab::lab::statistics::models::weighty;
+use wgslab::lab::statistics::{Table, figures};
+use wgslab::lab::{self, Figures, Set};
 
 /// The family of the floors below.
 const FAMILY: &str = "gfx1100";
@@ -186,4 +190,29 @@ fn assembly_is_shown_and_mistakes_are_named() {
     assert!(matches!(code, Some(2 | 3)) && said.contains("gfx9999"), "{code:?} {said}");
     let (code, said) = run(&["kernels", "stats", "relu.forward", "--for", FAMILY, "--driver", "nowhere.json"]);
     assert!(code == Some(2) && said.contains("nowhere.json"), "{code:?} {said}");
+}
+
+/// The kernels of a bench's rows, asked of a GPU's compiler as `wgslab bench` asks that of the driver in use, have the
+/// figures that `wgslab kernels stats` prints.
+#[test]
+fn a_bench_s_rows_have_the_figures_of_stats() {
+    if !has_radv("a_bench_s_rows_have_the_figures_of_stats") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_wgslab"));
+    let mut compiler = Asked::start(program, Whose::Family(FAMILY.into(), radv().unwrap())).unwrap();
+    let (entry, variant, case) = ("conv2d.forward", "tiled_64", "3x3 stride 2");
+    let mut set = Set::built_in("cases").unwrap().unwrap();
+    set.cases.retain(|s| s.op == "conv2d" && s.name == case);
+    let asked = lab::Asked { variants: vec![variant.into()], direction: Some("forward".into()), ..Default::default() };
+    let all = kernels(&listing::gpu(), &set, &asked);
+    let [(name, own)] = &all.iter().collect::<Vec<_>>()[..] else { panic!("one row: {:?}", all.keys()) };
+    assert_eq!(**name, ("conv2d".into(), case.into(), entry.into(), variant.into()));
+    let told = figures(&mut compiler, own, &Tree::default()).unwrap();
+    let (table, said) = stats(dir.path(), &[entry, "--variant", variant, "--case", case]);
+    let due: Vec<Figures> = table.rows.iter().map(Figures::from).collect();
+    assert_eq!(told, due, "{said}");
+    let shown = Figures::shown(&told).unwrap();
+    assert!(shown.kernel == entry && shown.registers.unwrap() > 32 && shown.fma_share.unwrap() > 0.7, "{told:?}");
 }

@@ -84,6 +84,7 @@ fn an_edit_is_right_and_timed() {
         // On a slow machine there is time for only one round.
         assert!(!right[samples].as_array().unwrap().is_empty(), "{right}");
     }
+    assert!(right.as_object().unwrap().contains_key("compiled"), "null where the driver tells nothing: {right}");
     // Sines are below 2, but no compiler knows that.
     let slow = "var waste = x[i];
         for (var k = 0u; k < 500u; k++) { waste = sin(waste); }

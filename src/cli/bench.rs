@@ -5,10 +5,13 @@ use super::listener::{Listener, waiting};
 use super::measured::Measured;
 use super::options::Options;
 use super::output::{expect_writable, print};
+use super::stats::this_program;
 use crate::base::{Error, Result, files, text};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
+use crate::lab::rows::kernels;
 use crate::lab::sets::BenchCase;
+use crate::lab::statistics::{beside, of_driver_in_use};
 use crate::lab::{Cache, Environment, Report, bench, gallery, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,11 @@ use std::sync::Arc;
 /// wall clock if the adapter has none (the timer column says which). GFLOP/s counts the operations of
 /// the formula, GB/s each operand once. A reference kernel of fixed work is timed in between and
 /// stored with the samples. A case that cannot run on the adapter is listed as skipped.
+///
+/// Where the driver tells what it compiles (VK_KHR_pipeline_executable_properties), registers,
+/// spills, waves, instructions and the share of multiply-adds in the main loop stand beside the
+/// times, as `wgslab kernels stats` has them; of several kernels of a row those of the one with the
+/// most registers. Other drivers give no such columns, and `"compiled": null` in the file of --json.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -196,6 +204,9 @@ impl Bench {
         let ended = bench(&[&gpu], &set, &asked, &*listener);
         listener.clear();
         let mut report = ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))?;
+        if let Some(mut compiler) = of_driver_in_use(&gpu, &this_program()?) {
+            beside(&mut report, &mut compiler, &kernels(gpu.caps(), &set, &asked), gpu.tree())?;
+        }
         if let (Some(roof), Some(picture)) = (&roof, &self.roofline) {
             super::roofline::judge(roof, &mut report, picture)?;
             print(&format!("{}\n", super::roofline::table(roof)))?;
@@ -223,8 +234,14 @@ impl Bench {
         let [a, b] = [open(folders[0])?, open(folders[1])?];
         let ended = bench(&[&a, &b], &set, &asked, &*listener);
         listener.clear();
-        let [mut a, mut b] =
+        let [mut a_report, mut b_report] =
             <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
+        if let Some(mut compiler) = of_driver_in_use(&a, &this_program()?) {
+            let kernels = kernels(a.caps(), &set, &asked);
+            beside(&mut a_report, &mut compiler, &kernels, a.tree())?;
+            beside(&mut b_report, &mut compiler, &kernels, b.tree())?;
+        }
+        let (mut a, mut b) = (a_report, b_report);
         let names = folders.map(|f| f.display().to_string());
         let compared = compare(&a, &b, self.threshold(), names.each_ref().map(String::as_str));
         for ((report, folder), suffix) in [&mut a, &mut b].into_iter().zip(&names).zip(["-a", "-b"]) {

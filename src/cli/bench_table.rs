@@ -3,7 +3,7 @@
 use super::output::table;
 use crate::lab::compare::{Comparison, Verdict};
 use crate::lab::spread::figures;
-use crate::lab::{Cache, Report, Row, SideBySide, Spread, Timer};
+use crate::lab::{Cache, Figures, Report, Row, SideBySide, Spread, Timer};
 
 /// The report for people.
 pub(super) fn report(report: &Report) -> String {
@@ -13,9 +13,11 @@ pub(super) fn report(report: &Report) -> String {
     let mut head = vec!["kernel", "case", "variant", "median ms", "q1", "q3", "wall ms", "GFLOP/s", "GB/s"];
     head.extend(roof.then_some("of roof"));
     head.extend(cold.then_some("cache"));
+    let compiled = report.rows.iter().any(|r| r.compiled.is_some());
+    head.extend(Figures::HEADS.into_iter().filter(|_| compiled));
     head.extend(["timer", ""]);
     let mut rows = vec![head.into_iter().map(String::from).collect()];
-    rows.extend(report.rows.iter().map(|r| line(r, roof, cold)));
+    rows.extend(report.rows.iter().map(|r| line(r, (roof, cold, compiled))));
     let edited = e.shaders.as_ref().map_or(String::new(), |hash| match &e.shader_folder {
         Some(folder) => format!("; shaders of {folder} ({hash}), with checks"),
         None => format!("; edited shaders ({hash}), with checks"),
@@ -38,7 +40,7 @@ fn below(report: &Report) -> String {
     text
 }
 
-fn line(r: &Row, roof: bool, cold: bool) -> Vec<String> {
+fn line(r: &Row, (roof, cold, compiled): (bool, bool, bool)) -> Vec<String> {
     let (ms, wall) = (r.ms(), Spread::of(&r.wall_ms).median);
     let rate = |of: u64, v: f64| match of {
         0 => "-".to_string(),
@@ -49,6 +51,9 @@ fn line(r: &Row, roof: bool, cold: bool) -> Vec<String> {
     cells.extend([rate(r.flops, r.gflop_per_s()), rate(r.bytes, r.gb_per_s())]);
     cells.extend(roof.then(|| r.roof_share.map_or("-".into(), |s| format!("{:.0} %", 100.0 * s))));
     cells.extend(cold.then(|| r.cache.name().to_string()));
+    if compiled {
+        cells.extend(Figures::cells(r.compiled.as_deref().and_then(Figures::shown)));
+    }
     let timer = match r.timer {
         Timer::Timestamps => "device",
         Timer::Wall => "wall",
@@ -115,4 +120,61 @@ pub(super) fn comparison(c: &Comparison) -> String {
 /// Milliseconds with four digits that count.
 fn short(ms: f64) -> String {
     figures(ms, 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(row: &str) -> Report {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.json");
+        let environment = serde_json::json!({
+            "adapter": "a", "driver": "d", "backend": "Vulkan", "wgpu": "30", "limits": crate::lab::environment::Limits::default(),
+            "features": [], "subgroup_size": null, "os": "o", "cpu": "c", "git_commit": null, "git_dirty": null,
+            "arguments": [], "timer": "wall", "time": "t",
+        });
+        let text = format!(
+            "{{\"schema\": \"{}\", \"environment\": {environment}, \"reference\": null, \"rows\": [{row}]}}",
+            crate::lab::report::SCHEMA
+        );
+        std::fs::write(&path, text).unwrap();
+        Report::load(&path).unwrap()
+    }
+
+    /// A report of a driver that tells what it compiles has columns of it; another has none, and so has an older file.
+    #[test]
+    fn a_compiler_s_figures_stand_beside_the_times() {
+        let row = |compiled: &str| {
+            format!(
+                "{{\"op\": \"conv2d\", \"entry\": \"conv2d.forward\", \"direction\": \"forward\", \"case\": \"c\", \"shape\": \"s\", \
+                 \"variant\": \"tiled_64\", \"flops\": 1, \"bytes\": 1, \"cache\": \"hot\", \"timer\": \"wall\", \"repeats\": 1, \
+                 \"samples_ms\": [1.0], \"wall_ms\": [1.0], \"noisy\": false, \"roof_share\": null{compiled}}}"
+            )
+        };
+        let figures = |kernel: &str, registers: u64| Figures {
+            kernel: kernel.into(),
+            variant: "tiled_64".into(),
+            registers: Some(registers),
+            spills: Some(0),
+            waves: Some(8),
+            instructions: Some(1234),
+            fma_share: Some(0.876),
+            ..Figures::default()
+        };
+        let told = serde_json::to_string(&[figures("conv2d_pack", 24), figures("conv2d.forward", 96)]).unwrap();
+        let full = read(&row(&format!(", \"compiled\": {told}")));
+        let lines: Vec<String> = report(&full).lines().map(str::to_string).collect();
+        let words = |at: usize| lines[at].split_whitespace().collect::<Vec<_>>();
+        let head = words(2);
+        let at = head.iter().position(|w| *w == "registers").unwrap();
+        assert_eq!(head[at..at + 5], Figures::HEADS);
+        assert!(lines[3..].iter().any(|l| l.contains("96") && l.contains("1234") && l.contains("88 %")), "{lines:?}");
+        assert!(!lines.iter().any(|l| l.split_whitespace().any(|w| w == "24")), "the packing has fewer registers");
+        for none in ["", ", \"compiled\": null"] {
+            let bare = read(&row(none));
+            assert!(bare.rows[0].compiled.is_none() && !report(&bare).contains("registers"));
+            assert!(serde_json::to_string(&bare).unwrap().contains("\"compiled\":null"));
+        }
+    }
 }

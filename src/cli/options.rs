@@ -7,7 +7,7 @@ use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{AdapterChoice, Gpu, GpuOptions, Tree};
 use crate::study::KERNELS;
-use crate::study::{self, Config, Job};
+use crate::study::{self, Config, Job, Shared};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,14 +125,15 @@ impl Options {
         out: &Path,
         work: impl FnOnce(&Job<'_>) -> Result<T>,
     ) -> Result<T> {
-        let listener = Arc::new(Listener::new(self.quiet));
+        let (listener, shared) = (Arc::new(Listener::new(self.quiet)), &Shared::default());
         let mut gpu = self.open(&listener, what)?;
         let kernels = self.table(&gpu, out)?;
         let stop = signals::watch(listener.clone())?;
         gpu.while_compiling(waiting(listener.clone(), Some(stop.clone())));
         let data_root = &self.data_root;
         let config = &self.strictly(config);
-        let ended = work(&Job { gpu: &gpu, config, out, data_root, progress: &*listener, stop: &stop, kernels });
+        let progress = &*listener;
+        let ended = work(&Job { gpu: &gpu, config, out, data_root, progress, stop: &stop, kernels, shared });
         listener.clear();
         ended
     }

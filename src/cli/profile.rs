@@ -3,17 +3,20 @@
 use super::network::NetworkOptions;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, size, table, temporary};
+use super::stats::this_program;
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
 use crate::lab::roofline::Roof;
+use crate::lab::statistics::{of_driver_in_use, of_step};
 use crate::lab::step::Ready;
-use crate::lab::{Environment, Spread, Timer};
+use crate::lab::{Environment, Figures, Spread, Timer};
 use crate::nn::Backbone;
 use crate::nn::step::{MeasuredStep, TrainingStep};
 use crate::study::{Job, Phase};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +27,11 @@ use std::sync::Arc;
 /// part of the step, by kernel and by layer, the memory and what holds it, and the host's time. Each
 /// dispatch is timed in a pass of its own. The first lines say what that costs, and how well the
 /// parts add up to the whole. Trains nothing to the end, and writes only the files that you name.
+///
+/// Where the driver tells what it compiles (VK_KHR_pipeline_executable_properties), the kernels have
+/// registers, spills, waves, instructions and the share of multiply-adds beside their times, as
+/// `wgslab kernels stats` has them; of several texts those of the one with the most registers. Other
+/// drivers give no such columns, and `"compiled": null` in the file of --json.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -127,7 +135,11 @@ impl ProfileStep {
             }
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
-            profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)
+            let mut found = profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)?;
+            let compiler = of_driver_in_use(job.gpu, &this_program()?);
+            let told = compiler.map(|mut c| of_step(ready.plan.schedule(), &mut c, job.gpu.tree()));
+            found.compiled = told.transpose()?;
+            Ok(found)
         })?;
         write_json(self.json.as_deref(), || Ok(&found))?;
         write_json(self.trace.as_deref(), || Ok(trace::trace(&found)))?;
@@ -168,7 +180,11 @@ impl ProfileStep {
         let files = [&self.json, &self.html, &self.recording, &self.trace].into_iter().flatten();
         let files: Vec<String> = files.map(|f| f.display().to_string()).collect();
         let roof = p.roof.as_ref().map(super::roofline::table);
-        let parts = [whole(p), sums("part", &p.phases, self.rows), sums("kernel", &p.kernels, self.rows)];
+        let parts = [
+            whole(p),
+            sums("part", &p.phases, self.rows, None),
+            sums("kernel", &p.kernels, self.rows, p.compiled.as_ref()),
+        ];
         let rest = [layers(p, self.rows), memory(p, self.rows), host(p), files.join("\n")];
         parts.into_iter().chain(roof).chain(rest).collect::<Vec<_>>().join("\n\n")
     }
@@ -238,9 +254,12 @@ fn shortened(head: &[&str], mut rows: Vec<Vec<String>>, most: usize) -> String {
     table(&rows) + &more
 }
 
-fn sums(what: &str, sums: &[Sum], most: usize) -> String {
+/// What compilers say of the kernels of sums, by their names.
+type Compiled = BTreeMap<String, Vec<Figures>>;
+
+fn sums(what: &str, sums: &[Sum], most: usize, compiled: Option<&Compiled>) -> String {
     let row = |s: &Sum| {
-        vec![
+        let mut cells = vec![
             s.name.clone(),
             s.calls.to_string(),
             s.dispatches.to_string(),
@@ -249,10 +268,15 @@ fn sums(what: &str, sums: &[Sum], most: usize) -> String {
             format!("{:.2}", s.gflop_per_s),
             format!("{:.2}", s.gb_per_s),
             s.roof_share.map_or(String::new(), percent),
-        ]
+        ];
+        if let Some(compiled) = compiled {
+            cells.extend(Figures::cells(compiled.get(&s.name).and_then(|all| Figures::shown(all))));
+        }
+        cells
     };
     let of_roof = if sums.iter().any(|s| s.roof_share.is_some()) { "of roof" } else { "" };
-    let head = [what, "calls", "dispatches", "ms", "share", "GFLOP/s", "GB/s", of_roof];
+    let mut head = vec![what, "calls", "dispatches", "ms", "share", "GFLOP/s", "GB/s", of_roof];
+    head.extend(Figures::HEADS.into_iter().filter(|_| compiled.is_some()));
     shortened(&head, sums.iter().map(row).collect(), most)
 }
 
@@ -294,4 +318,38 @@ fn host(p: &Profile) -> String {
          host, each step   encode {:.2} ms, submit {:.2} ms, wait {:.2} ms",
         a.record_ms, a.schedule_ms, a.compile_ms, a.first_step_ms, h.encode_ms, h.submit_ms, h.wait_ms
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(name: &str) -> Sum {
+        let ms = Spread::of(&[1.5]);
+        Sum {
+            name: name.into(),
+            calls: 1,
+            dispatches: 1,
+            ms,
+            share: 0.5,
+            flops: 1,
+            bytes: 1,
+            gflop_per_s: 1.0,
+            gb_per_s: 1.0,
+            roof_share: None,
+            phases_ms: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_compiler_s_figures_stand_beside_the_kernels() {
+        let all = [sum("scale.forward [portable]"), sum("relu.forward [portable]")];
+        let figures = Figures { registers: Some(17), spills: Some(0), ..Figures::default() };
+        let compiled = BTreeMap::from([("scale.forward [portable]".to_string(), vec![figures])]);
+        let lines: Vec<String> = sums("kernel", &all, 9, Some(&compiled)).lines().map(str::to_string).collect();
+        assert!(Figures::HEADS.iter().all(|head| lines[0].contains(head)), "{lines:?}");
+        let of = |name: &str| lines.iter().find(|l| l.contains(name)).unwrap().split_whitespace().collect::<Vec<_>>();
+        assert!(of("scale").ends_with(&["17", "0", "-", "-", "-"]) && of("relu").ends_with(&["-"; 5]), "{lines:?}");
+        assert!(!sums("kernel", &all, 9, None).contains("registers"));
+    }
 }

@@ -11,8 +11,8 @@ use crate::lab::shader_trial::{TrialVerdict, judge};
 use crate::lab::spread::figures;
 use crate::lab::statistics::asked::{Asked as Compiler, Whose};
 use crate::lab::statistics::compare::{Change, Verdict, of_edit};
-use crate::lab::statistics::{Row, Subject, ask, subjects};
-use crate::lab::{Spread, watch};
+use crate::lab::statistics::{Row, Subject, ask, of_driver_in_use, subjects};
+use crate::lab::{Figures, Spread, watch};
 use clap::Args;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -61,7 +61,8 @@ pub(super) struct Watch {
     #[arg(long)]
     json: bool,
     /// Say of an edit that is right what it does to registers, spills and instructions on these families of AMD GPUs, which
-    /// need not be here: gfx1100, … (see `wgslab kernels stats`)
+    /// need not be here: gfx1100, … (see `wgslab kernels stats`) [default: on the driver in use, if it tells what it
+    /// compiles]
     #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
     families: Vec<String>,
     /// Be the process that tries it
@@ -87,8 +88,11 @@ impl Watch {
         }
         let gpu = Gpu::open(&GpuOptions { shaders: Arc::default(), ..options.gpu() })?;
         let (piece, found) = (self.piece()?, self.find(options, &gpu)?);
+        let mut compilers = match self.families.is_empty() {
+            true => Compilers::in_use(&gpu, piece, &found[0], self.entry().0)?,
+            false => Compilers::start(&self.families, piece, &found[0], self.entry().0)?,
+        };
         drop(gpu);
-        let mut compilers = Compilers::start(&self.families, piece, &found[0], self.entry().0)?;
         if !options.quiet {
             let (file, variant, case) = (self.file.display(), found[0].variant, found[0].case.name);
             let cases = match found.len() {
@@ -104,7 +108,7 @@ impl Watch {
             let edited = || options.tree().clone().with(piece, &self.file);
             let compiled = if right { compilers.asked(&edited)? } else { Vec::new() };
             if self.json {
-                return print_exact(&line(verdict, &compiled)?);
+                return print_exact(&line(verdict, right.then_some(&compiled))?);
             }
             let at = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
             let told = std::iter::once(format!("{}  {}", &at[11..19], self.told(verdict)));
@@ -131,7 +135,7 @@ impl Watch {
                 judge(&gpu_options, &found, (limit / 4).min(Duration::from_secs(3)))?
             }
         };
-        print_exact(&line(&verdict, &[])?)
+        print_exact(&line(&verdict, None)?)
     }
 
     /// Entry and case of --case.
@@ -221,7 +225,7 @@ impl Watch {
     }
 }
 
-/// The compilers of --for, each with what it makes of the built-in text.
+/// The compilers of --for, or that of the driver in use, each with what it makes of the built-in text.
 struct Compilers {
     running: Vec<(Compiler, Vec<Row>)>,
     subjects: Vec<Subject>,
@@ -229,9 +233,6 @@ struct Compilers {
 
 impl Compilers {
     fn start(families: &[String], piece: &str, found: &Found, entry: &str) -> Result<Compilers> {
-        if families.is_empty() {
-            return Ok(Compilers { running: Vec::new(), subjects: Vec::new() });
-        }
         // What a GPU is offered: the same variant may have another text on the adapter that runs the trial.
         let mut subjects = subjects(entry, Some(found.variant), Some(found.case.name))?;
         subjects.retain(|s| s.kernel.pieces.iter().any(|p| p.path == piece));
@@ -249,6 +250,25 @@ impl Compilers {
         Ok(Compilers { running, subjects })
     }
 
+    /// The compiler of the driver that the trial runs on. None if that driver tells nothing.
+    fn in_use(gpu: &Gpu, piece: &str, found: &Found, entry: &str) -> Result<Compilers> {
+        let mut kernels = found.kernels()?;
+        kernels.retain(|k| k.pieces.iter().any(|p| p.path == piece));
+        let subject = |kernel| Subject {
+            entry: entry.to_string(),
+            variant: found.variant,
+            case: found.case.name.to_string(),
+            kernel,
+            share: None,
+        };
+        let subjects: Vec<Subject> = kernels.into_iter().map(subject).collect();
+        let Some(mut compiler) = of_driver_in_use(gpu, &this_program()?) else {
+            return Ok(Compilers { running: Vec::new(), subjects });
+        };
+        let base = ask(&mut compiler, &subjects, &Tree::default(), |_| Ok(()))?;
+        Ok(Compilers { running: vec![(compiler, base)], subjects })
+    }
+
     /// What each makes of the edited text beside the built-in one. Nothing if an editor has just replaced the file: its next
     /// text is tried anew.
     fn asked(&mut self, edited: &dyn Fn() -> Result<Tree>) -> Result<Vec<Change>> {
@@ -261,28 +281,24 @@ impl Compilers {
     }
 }
 
-/// A verdict as a line of JSON. Where compilers were asked, `compiled` has what each says.
-fn line(verdict: &TrialVerdict, compiled: &[Change]) -> Result<String> {
+/// A verdict as a line of JSON. Of an edit that is right, `compiled` has what each compiler says, and is null if there is
+/// none to ask.
+fn line(verdict: &TrialVerdict, compiled: Option<&[Change]>) -> Result<String> {
     let failed = |e: serde_json::Error| Error::Failed(format!("cannot write a verdict as JSON: {e}"));
     let mut line = serde_json::to_value(verdict).map_err(failed)?;
-    if !compiled.is_empty() {
-        line["compiled"] = compiled.iter().map(figures_of).collect();
+    if let Some(compiled) = compiled {
+        let told: Vec<Value> = compiled.iter().map(figures_of).collect();
+        line["compiled"] = if told.is_empty() { Value::Null } else { told.into() };
     }
     serde_json::to_string(&line).map_err(failed)
 }
 
 /// A change with the figures of both texts.
 fn figures_of(change: &Change) -> Value {
-    let of = |r: &Row| {
-        json!({
-            "registers": r.registers, "spills": r.spills, "waves": r.waves, "workgroup_bytes": r.workgroup_bytes,
-            "instructions": r.instructions, "latency": r.latency, "inverse_throughput": r.inverse_throughput,
-            "failed": r.failed,
-        })
-    };
     let (kernel, family) = (&change.row.kernel, &change.row.family);
     let by = change.by.map(|by| by.0);
-    json!({ "kernel": kernel, "family": family, "verdict": change.verdict, "by": by, "built_in": of(&change.base), "edited": of(&change.row) })
+    let [built_in, edited] = [&change.base, &change.row].map(Figures::from);
+    json!({ "kernel": kernel, "family": family, "verdict": change.verdict, "by": by, "built_in": built_in, "edited": edited })
 }
 
 /// A change as a line: what decided, and what people look at first.

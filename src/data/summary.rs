@@ -260,6 +260,22 @@ fn duplicates(source: &DecodedData) -> Duplicates {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_classes(f)?;
+        self.fmt_images(f)?;
+        self.fmt_copies(f)?;
+        writeln!(f, "unreadable files: {}", self.unreadable.len())?;
+        self.unreadable.iter().try_for_each(|u| writeln!(f, "  {u}"))?;
+        let unread: Vec<String> = self.unread.iter().map(|(ending, n)| format!("{n} {ending}")).collect();
+        let of = if unread.is_empty() { String::new() } else { format!(" ({})", unread.join(", ")) };
+        writeln!(f, "files not read: {}{of}", self.unread.values().sum::<usize>())?;
+        self.notes.iter().try_for_each(|n| writeln!(f, "note: {n}"))?;
+        write!(f, "fingerprint: {}", self.fingerprint.as_deref().unwrap_or("none"))
+    }
+}
+
+impl Summary {
+    /// How many images each class has in each split.
+    fn fmt_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let classes = if self.classes.len() == 1 { "class" } else { "classes" };
         writeln!(f, "{}: {} {classes}", self.name, self.classes.len())?;
         // A name is shortened before the width of its column is computed, because a file may hold a name of megabytes.
@@ -275,7 +291,11 @@ impl fmt::Display for Summary {
         }
         write!(f, "  {:width$}", "images")?;
         self.splits.iter().try_for_each(|s| write!(f, "  {:>7}", s.images))?;
-        writeln!(f)?;
+        writeln!(f)
+    }
+
+    /// What the images are, as the files have them and as they are stored.
+    fn fmt_images(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sizes: Vec<_> =
             self.image_sizes.iter().take(5).map(|s| format!("{}×{} ({})", s.width, s.height, s.images)).collect();
         let more = self.image_sizes.len().saturating_sub(5);
@@ -306,7 +326,11 @@ impl fmt::Display for Summary {
         }
         let kept = if self.streamed { "streamed from pages on disk" } else { "held in memory and on the device" };
         writeln!(f, "decoded: {}, {kept} (data.resident_bytes)", demand::size(self.decoded_bytes))?;
-        writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)?;
+        writeln!(f, "train mean {:.4?}, standard deviation {:.4?}", self.mean, self.std)
+    }
+
+    /// Which images are there more than once.
+    fn fmt_copies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = &self.duplicates;
         writeln!(
             f,
@@ -330,13 +354,6 @@ impl fmt::Display for Summary {
             a.train_in_val,
             a.val_in_test,
             a.with_another_label
-        )?;
-        writeln!(f, "unreadable files: {}", self.unreadable.len())?;
-        self.unreadable.iter().try_for_each(|u| writeln!(f, "  {u}"))?;
-        let unread: Vec<String> = self.unread.iter().map(|(ending, n)| format!("{n} {ending}")).collect();
-        let of = if unread.is_empty() { String::new() } else { format!(" ({})", unread.join(", ")) };
-        writeln!(f, "files not read: {}{of}", self.unread.values().sum::<usize>())?;
-        self.notes.iter().try_for_each(|n| writeln!(f, "note: {n}"))?;
-        write!(f, "fingerprint: {}", self.fingerprint.as_deref().unwrap_or("none"))
+        )
     }
 }

@@ -10,6 +10,7 @@ pub struct Meter {
     peak: AtomicU64,
     made: AtomicU64,
     groups: AtomicU64,
+    pipelines: AtomicU64,
 }
 
 impl Meter {
@@ -36,6 +37,15 @@ impl Meter {
     /// The number of bind groups made so far.
     pub fn bind_groups_made(&self) -> u64 {
         self.groups.load(Ordering::Relaxed)
+    }
+
+    /// The number of pipelines compiled so far.
+    pub fn pipelines_made(&self) -> u64 {
+        self.pipelines.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pipeline_made(&self) {
+        self.pipelines.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn bind_group_made(&self) {

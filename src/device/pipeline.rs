@@ -2,7 +2,8 @@
 //! one, sometimes minutes. Nothing interrupts a driver, so it works on a thread of its own, and a caller that waits for
 //! it may stop waiting.
 
-use super::shader::{Access, Kernel, STACK_BYTES, create_module};
+use super::kernel::Kernel;
+use super::shader::{Access, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
@@ -107,6 +108,7 @@ impl Gpu {
         }
         let left = self.pipelines.left.load(Ordering::Relaxed).saturating_sub(1);
         let p = Arc::new(self.compile(shader, left)?);
+        self.meter().pipeline_made();
         self.pipelines.left.store(left, Ordering::Relaxed);
         known.insert(shader.clone(), p.clone());
         Ok(p)

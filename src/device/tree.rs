@@ -5,7 +5,7 @@
 //! `shaders/` with one edited file is the same tree as that file alone. A kernel with an edited piece runs with naga's
 //! runtime checks (bounds, loops), because the tests cover only the committed text.
 
-use super::shader::{Kernel, Piece};
+use super::kernel::{Kernel, Piece};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, nearest};
 use include_dir::{Dir, include_dir};

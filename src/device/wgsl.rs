@@ -1,7 +1,8 @@
 //! A kernel as it runs: the complete text after templating, with its layout. Pipelines are made from it, whether the
 //! text was put together here or read back from a file.
 
-use super::shader::{Access, Kernel, Text, naga_parser, reflect};
+use super::kernel::Kernel;
+use super::shader::{Access, Text, naga_parser, reflect};
 use super::template::ExpandedWgsl;
 use super::tree::Tree;
 use crate::base::{Error, Result};

@@ -11,6 +11,7 @@ mod case_fields;
 mod chart;
 pub mod check;
 pub mod compare;
+pub mod compiled;
 pub mod environment;
 #[cfg(feature = "study")]
 pub mod export;
@@ -22,7 +23,7 @@ mod page;
 pub mod profile;
 pub mod report;
 pub mod roofline;
-mod rows;
+pub mod rows;
 mod samples;
 pub mod sampling_rule;
 pub mod sets;
@@ -37,6 +38,7 @@ pub mod tuning_export;
 pub mod watch;
 
 pub use bench::{Asked, bench};
+pub use compiled::Figures;
 pub use environment::{Environment, Timer};
 pub use report::{Cache, Report, Row, Skipped};
 pub use sampling_rule::SamplingRule;

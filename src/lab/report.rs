@@ -10,7 +10,7 @@
 
 use super::compare::Comparison;
 use super::sampling_rule::MOST_TURNS;
-use super::{Environment, Spread, Timer};
+use super::{Environment, Figures, Spread, Timer};
 use crate::base::{Error, Result, files};
 use crate::tape::Cost;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,10 @@ pub struct Row {
     pub noisy: bool,
     /// The share of what the roofline allows (by flops or bytes, whichever is the limit), if a roof was measured.
     pub roof_share: Option<f64>,
+    /// What the driver's compiler says of each kernel that a run launches, without the checks that edited text runs with.
+    /// `None` if the driver tells nothing.
+    #[serde(default)]
+    pub compiled: Option<Vec<Figures>>,
 }
 
 /// Forward, or which gradient.
@@ -128,6 +132,7 @@ impl Row {
             turns: Vec::new(),
             noisy: false,
             roof_share: None,
+            compiled: None,
         }
     }
 }

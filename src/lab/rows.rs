@@ -6,11 +6,11 @@ use super::report::direction;
 use super::sets::{BenchCase, FIRST, Set};
 use super::{Row, Skipped};
 use crate::base::{Error, Result, nearest};
-use crate::device::Caps;
+use crate::device::{Caps, Kernel};
 use crate::kernels::listing::entry_name;
 use crate::kernels::{Recorded, tune};
 use crate::tape::{Cost, Op, Options, Schedule, Type};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// A node that is measured.
@@ -165,6 +165,30 @@ impl<'a> Selection<'a> {
         }
     }
 }
+
+/// The kernels that each row of a set launches on `caps`, each kernel once, by the row's case, entry and variant. Cases
+/// that cannot run there have none.
+pub fn kernels(caps: &Caps, set: &Set, asked: &Asked) -> BTreeMap<RowName, Vec<Kernel>> {
+    let (mut selection, mut all) = (Selection::new(set, asked), BTreeMap::new());
+    for subject in &set.cases {
+        for planned in selection.plans(caps, subject, &mut Known::new()).unwrap_or_default() {
+            for wanted in &planned.wanted {
+                let step = &planned.schedule.steps[wanted.step];
+                let name = (subject.op.clone(), subject.name.clone(), wanted.entry.clone(), step.variant.to_string());
+                let kernels: &mut Vec<Kernel> = all.entry(name).or_default();
+                for (launch, _) in &step.launches {
+                    if !kernels.contains(&launch.kernel) {
+                        kernels.push(launch.kernel.clone());
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Op, case, entry and variant of a row.
+pub type RowName = (String, String, String, String);
 
 /// A row of a case before it has samples. `cost` is of the node's formula.
 pub(super) fn row(subject: &BenchCase, entry: &str, variant: &str, cost: Cost, asked: &Asked) -> Row {

@@ -10,14 +10,19 @@ pub mod isa;
 pub mod models;
 
 use crate::base::Result;
-use crate::device::shader::Kernel;
 use crate::device::statistics::{Compiled, Compiler, Driver};
-use crate::device::{Caps, Tree};
+use crate::device::{Caps, Gpu, Kernel, Tree};
 use crate::kernels::listing::{self, Found};
+use crate::lab::Figures;
+use crate::lab::profile::sums::kernel_of;
+use crate::lab::report::Report;
+use crate::lab::rows::RowName;
+use crate::tape::Schedule;
 use isa::{Counts, Loop};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
+use std::path::Path;
 
 /// The form of the file that [`Table`] writes.
 pub const SCHEMA: &str = "wgslab-statistics/3";
@@ -167,6 +172,77 @@ pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Resu
         }
     }
     Ok(subjects)
+}
+
+/// The compiler of the driver that `gpu` runs on, if that driver tells what it compiles. `program` is this one.
+pub fn of_driver_in_use(gpu: &Gpu, program: &Path) -> Option<asked::Asked> {
+    let adapter = gpu.adapter();
+    // Only Vulkan has a way to tell. A driver without it, or a machine without a Vulkan loader, is no error here.
+    let asked = || asked::Asked::start(program, asked::Whose::InUse(Some(adapter.name.clone()))).ok();
+    adapter.backend.eq_ignore_ascii_case("vulkan").then(asked).flatten()
+}
+
+/// What a compiler says of kernels, in their order.
+pub fn figures(compiler: &mut asked::Asked, kernels: &[Kernel], tree: &Tree) -> Result<Vec<Figures>> {
+    let subject = |kernel: &Kernel| Subject {
+        entry: kernel.name.to_string(),
+        variant: kernel.variant,
+        case: String::new(),
+        kernel: kernel.clone(),
+        share: None,
+    };
+    let subjects: Vec<Subject> = kernels.iter().map(subject).collect();
+    Ok(ask(compiler, &subjects, tree, |_| Ok(()))?.iter().map(Figures::from).collect())
+}
+
+/// Puts beside the rows of a report what a compiler says of their kernels, which [`crate::lab::rows::kernels`] lists.
+pub fn beside(
+    report: &mut Report,
+    compiler: &mut asked::Asked,
+    kernels: &BTreeMap<RowName, Vec<Kernel>>,
+    tree: &Tree,
+) -> Result<()> {
+    for row in &mut report.rows {
+        let name = (row.op.clone(), row.case.clone(), row.entry.clone(), row.variant.clone());
+        row.compiled = kernels.get(&name).map(|own| figures(compiler, own, tree)).transpose()?;
+    }
+    Ok(())
+}
+
+/// What a compiler says of the kernels of a step, by the names that a profile gives them.
+pub fn of_step(
+    schedule: &Schedule,
+    compiler: &mut asked::Asked,
+    tree: &Tree,
+) -> Result<BTreeMap<String, Vec<Figures>>> {
+    let mut kernels: BTreeMap<String, Vec<Kernel>> = BTreeMap::new();
+    for step in &schedule.steps {
+        let own = kernels.entry(kernel_of(step)).or_default();
+        for (launch, _) in &step.launches {
+            if !own.contains(&launch.kernel) {
+                own.push(launch.kernel.clone());
+            }
+        }
+    }
+    kernels.into_iter().map(|(name, own)| Ok((name, figures(compiler, &own, tree)?))).collect()
+}
+
+impl From<&Row> for Figures {
+    fn from(row: &Row) -> Figures {
+        Figures {
+            kernel: row.kernel.clone(),
+            variant: row.variant.clone(),
+            registers: row.registers,
+            spills: row.spills,
+            waves: row.waves,
+            workgroup_bytes: row.workgroup_bytes,
+            instructions: row.instructions,
+            fma_share: row.main_loop().and_then(|l| l.counts.fma_share()),
+            latency: row.latency,
+            inverse_throughput: row.inverse_throughput,
+            failed: row.failed.clone(),
+        }
+    }
 }
 
 /// Asks one compiler about all subjects; `told` hears of each, with its number, and says whether to go on.

@@ -18,6 +18,8 @@ pub(super) const PREDICTIONS: &str = "predictions.npz";
 pub(super) const FAILED: &str = "failed.json";
 /// Who works in a folder, for file systems that grant a lock twice. It is removed when the work ends.
 pub(super) const OWNER: &str = "owner.json";
+/// Where the time of each process that ran cells went, a line each. This program does not read it.
+pub(super) const TIMES: &str = "times.jsonl";
 /// The lock of the process that works in a folder. It is made before all other files, and stays.
 pub(super) const LOCK: &str = "lock";
 

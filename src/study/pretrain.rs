@@ -2,15 +2,15 @@
 //! else: no labels, no validation images and no test images.
 
 mod notes;
+mod planned;
 
 use super::batches::{Batches, batch_of};
 use super::collapse::Mirror;
 use super::config::{LastBatch, Pretrained};
 use super::dataset::TrainImages;
-use super::fit::Sizes;
 use super::folder::{Done, once};
 use super::grid::Cell;
-use super::memory::{self, Planned, Promise};
+use super::memory::Promise;
 use super::micro::{self, Parts, Recording};
 use super::names::{BACKBONE, CONFIG, ENVIRONMENT, EPOCHS, RESULT, STATE, STEPS};
 use super::outlay::Outlay;
@@ -23,12 +23,13 @@ use super::settings::pretraining_settings;
 use super::stage::{EpochSums, Stage, Task, add_missing, load_cursor};
 use super::start::{Begun, COLLAPSED, backbone_metadata};
 use super::turns::{self, Plans, Recorded, Update, terms};
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::data::augment::StoreViews;
-use crate::nn::optimization::MOST_IMAGES;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Optimization, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
+pub(super) use planned::plan;
+use planned::{fitting, sizes};
 use serde_json::json;
 use std::env::consts::OS;
 use std::path::{Path, PathBuf};
@@ -253,7 +254,7 @@ fn finish(
     Ended { epochs, steps, loss, seconds }: Ended,
 ) -> Result<Done> {
     let (method, dataset) = (&one.method.name, &one.images.name);
-    let spread = mirror.look(job)?;
+    let spread = job.shared.evaluating(|| mirror.look(job))?;
     let collapsed = spread.collapsed();
     let mut by = backbone_metadata(job, one.images, (method, &one.method.model), &[], &made.address);
     if collapsed {
@@ -283,76 +284,6 @@ fn finish(
 /// A contrastive loss over fewer images is another loss, so images that do not fill a batch are left out.
 pub(super) fn batches(images: usize, whole: usize) -> Batches {
     Batches { images, whole, last: LastBatch::Drop }
-}
-
-/// The batches that a pretraining can have instead of `batch`. With micro-batches it is a whole number of them.
-fn sizes(method: &Pretrained, batch: usize) -> Sizes {
-    match micro_batch(method, batch) {
-        Some(micro) => Sizes { least: micro, multiple: micro },
-        None => Sizes::multiples(method.method.batch_multiple()),
-    }
-}
-
-/// All that a pretraining records: a step of `batch` images, and the looks at its features.
-fn tapes(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64, batch: usize) -> Result<Vec<Tape>> {
-    let eye = Eye::new(method.backbone.clone(), images.mean, images.std);
-    let record = |b| record(job, images, method, seed, b);
-    let steps = turns::tapes(batches(images.store.count, batch), &record)(batch)?;
-    Ok([Mirror::tapes(job, &eye, &images.store, at_once(method, batch))?, steps].concat())
-}
-
-/// The schedules of a pretraining, if they fit the device. If not, the error names the largest batch, or the largest
-/// micro-batch, that fits.
-fn fitting(
-    job: &Job<'_>,
-    images: &TrainImages,
-    method: &Pretrained,
-    seed: u64,
-    state: &State,
-) -> Result<Vec<Schedule>> {
-    let batch = batch_for(method, images.store.count)?;
-    let whole = |b: usize| tapes(job, images, method, seed, b);
-    // The same batch in micro-batches of a given number of images.
-    let in_parts = |micro_batch_size: usize| {
-        let optimization = Optimization { micro_batch_size, ..method.optimization.clone() };
-        tapes(job, images, &Pretrained { optimization, ..method.clone() }, seed, batch)
-    };
-    let any = Sizes::multiples(method.method.batch_multiple());
-    let key = &method.micro_batch_key;
-    let other = || {
-        let now = at_once(method, batch);
-        Ok(match job.largest_part(state, (batch, now), any, &in_parts) {
-            Ok(Some(micro)) => format!("in micro-batches they fit: the largest {key} that does is {micro}; "),
-            // A method that takes no micro-batches says so only when they are asked for.
-            Ok(None) | Err(Error::Usage(_)) => String::new(),
-            Err(e) => return Err(e),
-        })
-    };
-    job.fitting_or(state, &method.batch_key, batch, sizes(method, batch), &whole, &other)
-}
-
-/// What a pretraining would need of the device, and the largest batch that fits. It is an error if the config's batch
-/// does not fit.
-pub(super) fn plan(job: &Job<'_>, images: &TrainImages, method: &Pretrained, seed: u64) -> Result<Planned> {
-    let (count, state) = (images.store.count, &images.resident);
-    let batch = batch_for(method, count)?;
-    job.say_batches(&method.optimization, batches(count, batch));
-    let (sizes, tapes) = (sizes(method, batch), |whole| tapes(job, images, method, seed, whole));
-    let fitting = fitting(job, images, method, seed, state)?;
-    // A method may bound its batch, as MoCo does by its queue.
-    let takes = |b: &usize| b.is_multiple_of(sizes.multiple) && method.method.takes_batch(*b).is_ok();
-    let most = (batch..=MOST_IMAGES).rev().find(takes);
-    let planned = memory::Outline {
-        name: name_of(method, &images.name, seed),
-        batch_key: &method.batch_key,
-        batch: (batch, most.unwrap_or(batch)),
-        sizes,
-        micro_batch: micro_batch(method, batch).map(|micro| (method.micro_batch_key.clone(), micro)),
-        images: count,
-        streamed: images.store.streamed.is_some(),
-        tapes: &tapes,
-    };
-    Planned::of(job, planned, &fitting, state)
 }
 
 /// The name of a pretraining in messages.

@@ -103,6 +103,7 @@ pub(super) fn run(
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };
     let read = |done: Done| read_result(folder, &done);
+    let judge = || job.shared.evaluating(judge).inspect(|_| job.shared.ended());
     once(job, folder, &made, read, judge, |(probe, found, classifier, result)| {
         job.describe(folder, &made, about(set))?;
         still_mine(folder)?;

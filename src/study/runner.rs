@@ -4,6 +4,7 @@
 mod checks;
 mod failed;
 mod pictures;
+mod times;
 mod weights;
 
 use super::config::Protocol;
@@ -139,6 +140,7 @@ impl Job<'_> {
         let (mut found, mut pace) = (Found::default(), Pace::default());
         if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
             self.pretrain_alone(cell, manner)?;
+            self.tell_times();
             return Ok(found.outcome());
         }
         // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.
@@ -149,6 +151,7 @@ impl Job<'_> {
         });
         // However the cells ended, the finished cells are written to the table and the page.
         let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
+        self.tell_times();
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
         Ok(found.outcome())

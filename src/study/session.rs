@@ -3,6 +3,7 @@
 
 use super::config::Config;
 use super::names::KERNELS;
+use super::shared::{Made, Shared};
 use crate::base::progress::Progress;
 use crate::base::{Result, files};
 use crate::device::Gpu;
@@ -29,6 +30,8 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
     /// The variants that won on this adapter. It is empty if nothing was tuned.
     pub kernels: Table,
+    /// What the stages of this process share.
+    pub shared: &'a Shared,
 }
 
 impl Job<'_> {
@@ -44,8 +47,14 @@ impl Job<'_> {
         self.schedule_by(tape, self.config.run.recompute)
     }
 
-    /// The schedule of a tape. With `recompute` it computes again what the backward pass reads, else it keeps it.
+    /// The schedule of a tape. With `recompute` it computes again what the backward pass reads, else it keeps it. A
+    /// tape that was scheduled before in this process, for another cell or for this one's address, has the same.
     pub(super) fn schedule_by(&self, tape: &Tape, recompute: bool) -> Result<Schedule> {
+        let (signature, table, caps) = (tape.signature(), self.table_hash(), self.gpu.caps().clone());
+        self.shared.schedule(Made { signature, recompute, table, caps }, || self.schedule_anew(tape, recompute))
+    }
+
+    fn schedule_anew(&self, tape: &Tape, recompute: bool) -> Result<Schedule> {
         let choose = tune::chooser(&self.kernels);
         let options = Options { choose: &choose, recompute, ..fuse::options(self.gpu.caps()) };
         let schedule = Schedule::new(tape, &options)?;

@@ -30,6 +30,7 @@ use crate::tape::{State, Tape};
 use log::Log;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use watch::{CLOCK, Clock, Watch};
 
 /// The random stream of the batch order.
@@ -152,14 +153,17 @@ impl Stage<'_> {
         let records = self.records(&at)?;
         let watch = Watch::new(self.read_clock(&at));
         let log = Log::open(self.folder, (&at, self.done(&at)), &records, watch.clock.started_s)?;
-        let mut told = Told { records, watch, log };
+        let mut told = Told { records, watch, log, saving: Duration::ZERO };
         let per_epoch = self.taken(self.steps());
         let of = |steps: usize| steps / self.steps() * per_epoch + self.taken(steps % self.steps());
         let (total, done) = (of(self.total()) as u64, of(self.done(&at)) as u64);
         self.job.progress.stage(&self.name, total, done, "images");
         while at.epoch * self.steps() < self.total() {
             let order = self.task.begin_epoch(state, self.progress(&at, 0), self.order(at.epoch))?;
-            self.epoch((plans, &order), state, &mut at, &mut told)?;
+            let (begun, saving) = (Instant::now(), told.saving);
+            let ended = self.epoch((plans, &order), state, &mut at, &mut told);
+            self.job.shared.trained(begun.elapsed().saturating_sub(told.saving - saving));
+            ended?;
             if at.step < self.steps() {
                 break; // the limit is within the epoch
             }
@@ -170,7 +174,7 @@ impl Stage<'_> {
             }
             let sums = EpochSums { sums: &at.sums, seen: &order[..per_epoch] };
             let mut record = self.record(&at, skipped_steps);
-            self.task.epoch(state, &sums, &mut record, &mut at.memory)?;
+            self.job.shared.evaluating(|| self.task.epoch(state, &sums, &mut record, &mut at.memory))?;
             record.seconds = told.watch.end_epoch();
             record.images_per_s = per_epoch as f64 / record.seconds.max(1e-9);
             told.log.epoch(&record)?;
@@ -179,6 +183,7 @@ impl Stage<'_> {
             write_epochs(self.folder, &told.records)?;
         }
         self.save(STATE, state, &at, &mut told)?;
+        self.job.shared.ended();
         let last = told.records.last().map_or(String::new(), |r| format!(", loss {:.4}", r.loss));
         let steps = if at.step > 0 { format!(" and {}", counted(at.step, "step")) } else { String::new() };
         let epochs = counted(told.records.len(), "epoch");
@@ -267,6 +272,7 @@ impl Stage<'_> {
 
     /// Writes a checkpoint into a file called `name`.
     fn save(&self, name: &str, state: &State, at: &Cursor, told: &mut Told) -> Result<()> {
+        let begun = Instant::now();
         // Another process may have the folder's lock, too, where locks lie. Only one of them goes on.
         still_mine(self.folder)?;
         told.log.sync()?;
@@ -278,6 +284,7 @@ impl Stage<'_> {
         if name == STATE {
             told.watch.save();
         }
+        told.saving += begun.elapsed();
         Ok(())
     }
 
@@ -300,6 +307,8 @@ struct Told {
     records: Vec<EpochRecord>,
     watch: Watch,
     log: Log,
+    /// How long this process wrote checkpoints.
+    saving: Duration,
 }
 
 /// The name of the file with the state after `steps` steps.

@@ -5,7 +5,7 @@ use super::evaluate::evaluate_run;
 use super::metrics::of_mean;
 use super::predictions::tests::compare;
 use super::results::{CellResult, read_epochs};
-use super::{Config, Job, Manner, Progress, Selection};
+use super::{Config, Job, Manner, Progress, Selection, Shared};
 use crate::base::Error;
 use crate::base::progress::Silent;
 use crate::data::Split;
@@ -65,7 +65,7 @@ fn run_in_turn(gpu: &Gpu, configs: &[&Config], out: &Path, stops: &[usize]) {
         let stop = AtomicBool::new(false);
         let progress = Stopper { stop: &stop, left: AtomicUsize::new(at) };
         let (progress, kernels) = (&progress, Table::default());
-        let job = Job { gpu, config, out, data_root: out, progress, stop: &stop, kernels };
+        let job = Job { gpu, config, out, data_root: out, progress, stop: &stop, kernels, shared: &Shared::default() };
         match job.run(Selection::All, Manner::default()) {
             Ok(done) => assert!(at == usize::MAX && done.damaged.is_empty(), "it was to be stopped at {at}"),
             Err(e) => assert!(at < usize::MAX && matches!(e, Error::TryAgain(_)), "{e}"),
@@ -189,8 +189,8 @@ fn hidden_patches_go_on_where_they_stopped() {
         assert_eq!(trained["head.weight"].len(), 192 * trained["head.bias"].len());
         with_gpu(|gpu| {
             let (config, stop, progress) = (config("mae", "cross_entropy"), AtomicBool::new(false), &Silent);
-            let job =
-                Job { gpu, config: &config, out, data_root: out, progress, stop: &stop, kernels: Table::default() };
+            let (kernels, shared) = (Table::default(), &Shared::default());
+            let job = Job { gpu, config: &config, out, data_root: out, progress, stop: &stop, kernels, shared };
             let folder = one_file(out, "runs", "");
             let found = evaluate_run(&job, &config.data.specs[0], Split::Test, &folder).unwrap();
             assert!(found.images == 8 && found.knn_accuracy.is_some(), "{found:?}");

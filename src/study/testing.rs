@@ -1,6 +1,6 @@
 //! Helpers that tests of this floor share.
 
-use super::{Config, Job, Progress};
+use super::{Config, Job, Progress, Shared};
 use crate::device::adapter::adapters;
 use crate::device::tune::Table;
 use crate::device::{Gpu, GpuOptions};
@@ -48,5 +48,6 @@ pub fn with_job(text: &str, progress: &dyn Progress, f: impl FnOnce(&Job<'_>)) {
         progress,
         stop: &stop,
         kernels: Table::default(),
+        shared: &Shared::default(),
     });
 }

@@ -211,8 +211,8 @@ impl<'a> Ready<'a> {
         let columns = recorded.iter().flat_map(|r| r.columns.clone()).collect();
         let turns = recorded.into_iter().map(|r| (r.turn, r.columns)).collect();
         let (learner, steps, features) = (learning.learner.clone(), batches.steps(), eyes[0].backbone.features());
-        let plan = RefCell::new(None);
-        let task = Labelled { job, set, given, learner, steps, columns, plan, first, second };
+        let (plan, last, epochs) = (RefCell::new(None), RefCell::new(None), learning.optimization.epochs);
+        let task = Labelled { job, set, given, learner, steps, epochs, columns, plan, first, second, last };
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
         let collapsed = start.and_then(|s| s.collapsed);
         Ok(Ready { task, made_by, collapsed, learning, estimate, features, batches, state, turns, plans })
@@ -241,7 +241,7 @@ impl<'a> Ready<'a> {
         let path = folder.join(BACKBONE);
         still_mine(folder)?;
         checkpoint::save_backbone(&path, job.gpu, &self.state, "backbone.", steps, made)?;
-        summary::summarize(self, cell, folder, (&records, seconds))
+        job.shared.evaluating(|| summary::summarize(self, cell, folder, (&records, seconds)))
     }
 }
 

@@ -1,14 +1,15 @@
 //! The tape: values and nodes in the order they were recorded. Nothing runs here.
 
-use super::constants::exact;
+use super::constants::{Constants, exact};
 use super::op::{Op, Type};
 use super::scope::Scope;
+use crate::base::hash::Hasher;
 use crate::base::{DType, Error, Result, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A handle to a value of a tape.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, serde::Serialize)]
 pub struct Var(pub(super) u32);
 
 impl Var {
@@ -38,7 +39,7 @@ fn scalars_taken() -> Error {
 }
 
 /// Where a value comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub(super) enum Role {
     /// Written by the host before each run.
     Input(String),
@@ -48,14 +49,14 @@ pub(super) enum Role {
     Temp,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Value {
     pub ty: Type,
     pub role: Role,
 }
 
 /// Which part of a training step a node belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default, serde::Serialize)]
 pub enum StepPart {
     /// Turns stored samples into the network's input.
     Augmentation,
@@ -83,8 +84,9 @@ impl StepPart {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Node {
+    #[serde(serialize_with = "by_constants")]
     pub op: Arc<dyn Op>,
     pub inputs: Vec<Var>,
     pub outputs: Vec<Var>,
@@ -94,8 +96,13 @@ pub(super) struct Node {
     pub part: StepPart,
 }
 
+/// An op is known by its name and its constants.
+fn by_constants<S: serde::Serializer>(op: &Arc<dyn Op>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&(op.name(), op.constants(exact)), to)
+}
+
 /// State as the tape sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Versions {
     /// The value at the start of the step.
     pub first: Var,
@@ -124,7 +131,7 @@ pub(super) struct Versions {
 /// assert!(t.matmul(x, x, false, false).is_err_and(|e| e.to_string().contains("[2, 3]")));
 /// # Ok::<(), wgslab::base::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Tape {
     pub(super) values: Vec<Value>,
     pub(super) nodes: Vec<Node>,
@@ -145,6 +152,11 @@ impl Tape {
     /// An empty tape.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A hash of all that was recorded. Tapes with the same signature have the same schedule, with the same options.
+    pub fn signature(&self) -> String {
+        Hasher::new().part(self.constants(exact)).hex()
     }
 
     fn value(&mut self, ty: Type, role: Role) -> Var {
@@ -358,5 +370,51 @@ impl Tape {
     /// Names of the states this tape reads or assigns, with their types.
     pub fn state_types(&self) -> Vec<(String, Type)> {
         self.states.iter().map(|(n, v)| (n.clone(), self.ty(v.first))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that a schedule is made from is in the signature.
+    #[test]
+    fn a_signature_is_of_all_that_was_recorded() {
+        type Change<'a> = &'a dyn Fn(&mut Tape) -> Result<()>;
+        let tape = |width: usize, by: f32, layer: &str, change: Change<'_>| {
+            let mut t = Tape::new();
+            let x = t.input("x", Type::f32([width])).unwrap();
+            let y = t.layer(layer, |t| t.scale(x, by)).unwrap();
+            t.output("y", y);
+            change(&mut t).unwrap();
+            t.signature()
+        };
+        let same: Change<'_> = &|_| Ok(());
+        let first = tape(4, 2.0, "a", same);
+        assert_eq!(first, tape(4, 2.0, "a", same));
+        let y = Var(1);
+        let all = [
+            tape(5, 2.0, "a", same),
+            tape(4, 2.5, "a", same),
+            tape(4, 2.0, "b", same),
+            tape(4, 2.0, "a", &|t| {
+                t.output("z", y);
+                Ok(())
+            }),
+            tape(4, 2.0, "a", &|t| t.scale(y, 1.0).map(drop)),
+            tape(4, 2.0, "a", &|t| t.scalar("lr").map(drop)),
+            tape(4, 2.0, "a", &|t| t.input("z", Type::f32([1])).map(drop)),
+            tape(4, 2.0, "a", &|t| t.state("s", Type::f32([4])).map(drop)),
+            tape(4, 2.0, "a", &|t| {
+                t.state("s", Type::f32([4]))?;
+                t.assign("s", y)
+            }),
+            tape(4, 2.0, "a", &|t| {
+                t.state("s", Type::f32([4]))?;
+                t.scope("player", |t| t.assign("s", y))
+            }),
+        ];
+        let different: BTreeSet<&String> = all.iter().chain([&first]).collect();
+        assert_eq!(different.len(), all.len() + 1);
     }
 }

@@ -86,7 +86,7 @@ pub fn timeless(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     };
     let text = || String::from_utf8(bytes.to_vec()).unwrap();
     match name.rsplit('/').next().unwrap() {
-        "clock.json" | "report.html" | "config.toml" | "events.out.tfevents.wgslab" => None,
+        "clock.json" | "times.jsonl" | "report.html" | "config.toml" | "events.out.tfevents.wgslab" => None,
         // The hashes of files that hold times, or settings that may differ, are left out.
         "done" => {
             let mut done: Value = serde_json::from_str(&text()).unwrap();

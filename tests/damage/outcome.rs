@@ -206,7 +206,7 @@ fn strange(made: &Made, one: &Combination, copy: &Copy, complete: bool) -> Optio
 /// Locks, caches, files that hold times, why a cell failed, and what shows the cells that are there.
 fn is_of_a_moment(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap();
-    ["lock", "clock.json", "report.html", "failed.json"].contains(&file)
+    ["lock", "clock.json", "times.jsonl", "report.html", "failed.json"].contains(&file)
         || name.contains("cache/")
         || name.starts_with("report/")
 }

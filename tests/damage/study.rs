@@ -14,7 +14,7 @@ use wgslab::data::Images;
 use wgslab::device::tune::{Rules, Table};
 use wgslab::device::{Gpu, GpuOptions};
 use wgslab::kernels::tune;
-use wgslab::study::{Config, Job, Manner, Outcome, Selection};
+use wgslab::study::{Config, Job, Manner, Outcome, Selection, Shared};
 
 /// The user that commands run as when this process is root, because root may read everything.
 pub const NOBODY: u32 = 65_534;
@@ -99,7 +99,8 @@ impl Made {
     /// A table in which one op of the study is tuned. The study then keeps a table beside its runs.
     fn tuned(&self) -> Table {
         let (stop, out, silent) = (AtomicBool::new(false), self.place.join("tuning"), Stop::never());
-        let job = Job { kernels: Table::default(), ..self.job(&out, &silent, &stop) };
+        let shared = Shared::default();
+        let job = Job { kernels: Table::default(), ..self.job(&out, &silent, (&stop, &shared)) };
         let schedules = job.schedules().unwrap();
         let mut table = Table::new(&self.gpu.adapter().name, &self.gpu.adapter().driver);
         let missing = tune::missing(&self.gpu, &schedules[0], &table).unwrap();
@@ -109,14 +110,14 @@ impl Made {
         table
     }
 
-    fn job<'a>(&'a self, out: &'a Path, progress: &'a Stop, stop: &'a AtomicBool) -> Job<'a> {
+    fn job<'a>(&'a self, out: &'a Path, progress: &'a Stop, (stop, shared): (&'a AtomicBool, &'a Shared)) -> Job<'a> {
         let (gpu, config, data_root) = (&self.gpu, &self.config, self.place.as_path());
-        Job { gpu, config, out, data_root, progress, stop, kernels: self.table.clone() }
+        Job { gpu, config, out, data_root, progress, stop, kernels: self.table.clone(), shared }
     }
 
     /// Runs the study in `out`, in this process.
     pub fn run(&self, out: &Path, progress: &Stop) -> Result<Outcome> {
-        self.job(out, progress, &progress.flag).run(Selection::All, Manner::default())
+        self.job(out, progress, (&progress.flag, &Shared::default())).run(Selection::All, Manner::default())
     }
 
     /// The program, as a user who is not root.

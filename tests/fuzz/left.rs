@@ -20,8 +20,8 @@ use wgslab::nn::{
 };
 use wgslab::study::evaluate::evaluate_run;
 use wgslab::study::{
-    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, Protocol, StepRecord, kept_config,
-    results,
+    CellResult, Config, Cursor, EpochRecord, Extent, Job, LabelRow, Phase, Picture, Protocol, Shared, StepRecord,
+    kept_config, results,
 };
 use wgslab::tape::{State, Type};
 
@@ -171,7 +171,16 @@ pub fn read_environment(desk: &Desk, bytes: &[u8]) -> Result<()> {
     let config = Config::parse("t", "[data]\nstore_size = 8\nimage_size = 8\n")?;
     let (out, stop) = (desk.dir.path(), AtomicBool::new(false));
     let (gpu, kernels) = (desk.gpu(), Table::default());
-    let job = Job { gpu, config: &config, out, data_root: out, progress: &Silent, stop: &stop, kernels };
+    let job = Job {
+        gpu,
+        config: &config,
+        out,
+        data_root: out,
+        progress: &Silent,
+        stop: &stop,
+        kernels,
+        shared: &Shared::default(),
+    };
     match evaluate_run(&job, DATA, Split::Test, &folder) {
         Err(Error::Data(why)) if why.ends_with("holds no classifier") => Ok(()),
         other => other.map(drop),

@@ -16,13 +16,14 @@ pub use sums::Sum;
 
 use super::roofline::Roof;
 use super::step::{Host, Preparation, Ready};
-use super::{Environment, Spread, Timer};
+use super::{Environment, Figures, Spread, Timer};
 use crate::base::{Error, Result};
 use crate::device::{Clocked, Gpu};
 use crate::kernels::listing::entry_name;
 use crate::tape::StepPart;
 use crate::tape::recording::Cuts;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `schema` says in a file of the current form.
@@ -53,6 +54,9 @@ pub struct Profile {
     pub phases: Vec<Sum>,
     /// Time by kernel, the longest first.
     pub kernels: Vec<Sum>,
+    /// What the driver's compiler says of the kernels that each of these launches, by its name. `None` if the driver tells
+    /// nothing.
+    pub compiled: Option<BTreeMap<String, Vec<Figures>>>,
     /// Time by layer, in the order of the step.
     pub layers: Vec<Sum>,
     /// Memory over the step.
@@ -215,6 +219,7 @@ pub fn profile_until(
         host: Host::medians(&plain),
         phases: StepPart::ALL.iter().filter_map(|&p| sums.part(p)).collect(),
         kernels: sums.kernels(),
+        compiled: None,
         layers: sums.layers(),
         memory: Memory::of(ready),
         roof: roof.clone(),

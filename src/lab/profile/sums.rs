@@ -47,6 +47,11 @@ pub(super) struct Sums<'a> {
     ms: Vec<Vec<f64>>,
 }
 
+/// `<op>.<entry> [variant]` of a node: the name of its sum among [`super::Profile::kernels`].
+pub fn kernel_of(step: &Step) -> String {
+    format!("{} [{}]", entry_name(step.op.as_ref()), step.variant)
+}
+
 /// `what` over `ms`. 0 if the clock was too coarse to see any time.
 fn rate(what: f64, ms: f64) -> f64 {
     if ms > 0.0 { what / ms } else { 0.0 }
@@ -127,7 +132,7 @@ impl<'a> Sums<'a> {
 
     /// `<op>.<entry> [variant]`, the longest first.
     pub fn kernels(&self) -> Vec<Sum> {
-        let mut sums = self.by(|s| format!("{} [{}]", entry_name(s.op.as_ref()), s.variant));
+        let mut sums = self.by(kernel_of);
         sums.sort_by(|a, b| b.ms.median.total_cmp(&a.ms.median));
         sums
     }

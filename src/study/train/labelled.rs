@@ -23,6 +23,8 @@ pub(super) struct Labelled<'a> {
     pub learner: Arc<dyn Learner>,
     /// Steps in an epoch.
     pub steps: usize,
+    /// How many epochs there are.
+    pub epochs: usize,
     /// The column names of all rings, in order.
     pub columns: Vec<String>,
     /// What this epoch does with each image. `None` for learners that plan no epochs.
@@ -30,6 +32,15 @@ pub(super) struct Labelled<'a> {
     /// Passes over the training, validation and test images, by the first network and, if there is one, by the second.
     pub first: [Pass; 3],
     pub second: Option<[Pass; 3]>,
+    /// What the passes of the first network gave after the last epoch, until the results are made from it.
+    pub last: RefCell<Option<Outputs>>,
+}
+
+/// Rows of logits of the validation and test images, and of features of the test images.
+pub(super) struct Outputs {
+    pub val: Vec<f32>,
+    pub test: Vec<f32>,
+    pub test_features: Vec<f32>,
 }
 
 impl Labelled<'_> {
@@ -41,11 +52,26 @@ impl Labelled<'_> {
         self.given.train[i] != self.set.data.train.labels[i]
     }
 
-    /// Accuracy of the first network on validation and on test images.
-    fn accuracies(&self) -> Result<[f64; 2]> {
-        let (data, [_, val, test]) = (&self.set.data, &self.first);
-        let of = |pass: &Pass, labels: &[u32]| Ok(metrics(&pass.logits(self.job)?, labels, self.classes())?.accuracy);
-        Ok([of(val, &self.given.val)?, of(test, &data.test.labels)?])
+    /// What the first network makes of the validation and the test images. Features are read only if they are asked for.
+    fn outputs(&self, features: bool) -> Result<Outputs> {
+        let (job, [_, val, test]) = (self.job, &self.first);
+        let [test, test_features] = if features { test.both(job)? } else { [test.logits(job)?, Vec::new()] };
+        Ok(Outputs { val: val.logits(job)?, test, test_features })
+    }
+
+    /// The same after the last epoch. A run that ended with it knows them already.
+    pub fn last_outputs(&self) -> Result<Outputs> {
+        self.last.take().map_or_else(|| self.outputs(true), Ok)
+    }
+
+    /// Accuracy of the first network on validation and on test images after `epoch`, counted from 1.
+    fn accuracies(&self, epoch: usize) -> Result<[f64; 2]> {
+        let is_last = epoch == self.epochs;
+        let outputs = self.outputs(is_last)?;
+        let of = |logits: &[f32], labels: &[u32]| Ok(metrics(logits, labels, self.classes())?.accuracy);
+        let found = [of(&outputs.val, &self.given.val)?, of(&outputs.test, &self.set.data.test.labels)?];
+        self.last.replace(is_last.then_some(outputs));
+        Ok(found)
     }
 
     /// For the images that an epoch saw: the share of the selected images whose labels are right, and the share of the
@@ -117,7 +143,7 @@ impl Task for Labelled<'_> {
         let wrong = sums.seen.iter().filter(|&&i| self.is_wrong(i)).count();
         record.wrong_label_memorised = (wrong > 0).then(|| sum(MEMORISED) / wrong as f64);
         record.terms = terms(&self.columns, sums.sums, self.steps, &[CORRECT, MEMORISED]);
-        [record.val_accuracy, record.test_accuracy] = self.accuracies()?.map(Some);
+        [record.val_accuracy, record.test_accuracy] = self.accuracies(record.epoch)?.map(Some);
         [record.selection_precision, record.selection_recall] = self.selection(state, sums.seen)?;
         Ok(())
     }

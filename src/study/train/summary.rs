@@ -1,5 +1,6 @@
 //! The results of a training: its row of results, and its predictions.
 
+use super::labelled::Outputs;
 use super::{Labelled, Ready};
 use crate::base::{Error, Result};
 use crate::data::Split;
@@ -26,9 +27,9 @@ pub(super) fn summarize(
 ) -> Result<CellResult> {
     let task = &ready.task;
     let (job, data, classes) = (task.job, &task.set.data, task.classes());
-    let [train, val, test] = &task.first;
-    let ([test, test_features], [train, train_features]) = (test.both(job)?, train.both(job)?);
-    let logits = [train, val.logits(job)?, test];
+    let [train, ..] = &task.first;
+    let (Outputs { val, test, test_features }, [train, train_features]) = (task.last_outputs()?, train.both(job)?);
+    let logits = [train, val, test];
     let second = task.second.as_ref().map(|passes| all(task, passes)).transpose()?;
     let tested = metrics(&logits[2], &data.test.labels, classes)?;
     let taken = argmax(&logits[0], classes);

@@ -330,37 +330,20 @@ pub fn read(
             }
             LazyDataToken::PixelSequenceStart => depth += 1, // the icon of a sequence's item
             LazyDataToken::LazyValue { header, decoder } => {
-                let (tag, length) = ((header.tag.0, header.tag.1), header.len.0);
-                let mut value = Vec::new();
+                let tag = (header.tag.0, header.tag.1);
                 if depth == 0 && tag == PIXELS {
-                    let bytes = plain(decoder, length, ready(&found, coding)?, coding)?;
+                    let bytes = plain(decoder, header.len.0, ready(&found, coding)?, coding)?;
                     let swapped =
                         found.big_endian && header.vr.to_string() == "OW" && found.short(ALLOCATED) == Some(8);
-                    let bytes = if swapped {
-                        bytes.chunks(2).flat_map(|two| two.iter().rev().copied()).collect()
-                    } else {
-                        bytes
-                    };
-                    return Ok((found, Pixels { coding, bytes }));
+                    return Ok((found, Pixels { coding, bytes: if swapped { turned(&bytes) } else { bytes } }));
                 }
                 if depth == 0 && FLOAT_PIXELS.contains(&tag) {
                     return Err(
                         "floating-point pixels are not read; save them as whole numbers with a rescale slope".into()
                     );
                 }
-                let lut = [LUT_DESCRIPTOR, LUT_DATA].iter().position(|t| *t == tag);
-                let lut = lut.filter(|_| (depth, sequence, items) == (1, VOI_LUT, 1));
-                let palette = PALETTES.as_flattened().contains(&tag) && length <= MOST_LUT;
-                let kept = depth == 0 && (palette || KEPT.contains(&tag) && length <= MOST_VALUE);
-                if !kept && (lut.is_none() || length > MOST_LUT) {
-                    decoder.skip_bytes(length).map_err(|e| broken(&e))?;
-                    continue;
-                }
-                decoder.read_to_vec(length, &mut value).map_err(|e| broken(&e))?;
-                match lut {
-                    Some(which) => found.voi_lut[which] = Some(value),
-                    None => drop(found.values.insert(tag, value)),
-                }
+                let first_lut = (depth, sequence, items) == (1, VOI_LUT, 1);
+                found.keep((tag, header.len.0), (depth == 0, first_lut), decoder)?;
             }
             LazyDataToken::LazyItemValue { len, decoder } => decoder.skip_bytes(len).map_err(|e| broken(&e))?,
             _ => {}
@@ -368,6 +351,36 @@ pub fn read(
     }
     let kind = found.text(MODALITY).map_or(String::new(), |m| format!(", and its modality is {m}"));
     Err(format!("it holds no pixels{kind}: it is no image, or cut before them"))
+}
+
+/// The bytes of each two in the other order.
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(2).flat_map(|two| two.iter().rev().copied()).collect()
+}
+
+impl Elements {
+    /// Keeps a value that a picture needs: of the data set itself (`top`), or of the first item of its VOI LUT sequence
+    /// (`first_lut`). Others are skipped.
+    fn keep(
+        &mut self,
+        (tag, length): (Tag, u32),
+        (top, first_lut): (bool, bool),
+        decoder: &mut impl StatefulDecode,
+    ) -> Result<(), String> {
+        let lut = [LUT_DESCRIPTOR, LUT_DATA].iter().position(|t| *t == tag).filter(|_| first_lut);
+        let palette = PALETTES.as_flattened().contains(&tag) && length <= MOST_LUT;
+        let kept = top && (palette || KEPT.contains(&tag) && length <= MOST_VALUE);
+        if !kept && (lut.is_none() || length > MOST_LUT) {
+            return decoder.skip_bytes(length).map_err(|e| broken(&e));
+        }
+        let mut value = Vec::new();
+        decoder.read_to_vec(length, &mut value).map_err(|e| broken(&e))?;
+        match lut {
+            Some(which) => self.voi_lut[which] = Some(value),
+            None => drop(self.values.insert(tag, value)),
+        }
+        Ok(())
+    }
 }
 
 /// The first frame of uncompressed pixels: `due` bytes of each frame, and one more where they are odd together.
