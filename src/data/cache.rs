@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Must change whenever decoding, resizing or this file's layout changes what is stored.
-const VERSION: &str = "wgslab decoded 7";
+const VERSION: &str = "wgslab decoded 8";
 
 /// The only metadata key. The order of several keys in a file would not be fixed.
 const META: &str = "wgslab";

@@ -144,10 +144,12 @@ def main():
             files[f"refined_{name}"] = cjpeg(image, "-sample", sample, scans=REFINED)
     files["separate_420_88x88"] = cjpeg(picture(88, 88, 9), "-sample", "2x2", "-quality", "95", scans=SEPARATE)
     for width, height in [(1, 1), (1, 9), (9, 1), (2, 3), (8, 8), (17, 3), (3, 33)]:
-        # libjpeg repeats colours that are one or two columns wide and interpolates all others.
-        sample = "2x2" if width > 4 else "1x1"
-        files[f"tiny_{width}x{height}"] = cjpeg(picture(width, height, 5), "-sample", sample)
-        files[f"tiny_prog_{width}x{height}"] = cjpeg(picture(width, height, 6), "-sample", sample, "-progressive")
+        files[f"tiny_{width}x{height}"] = cjpeg(picture(width, height, 5), "-sample", "2x2")
+        files[f"tiny_prog_{width}x{height}"] = cjpeg(picture(width, height, 6), "-sample", "2x2", "-progressive")
+    # libjpeg repeats colours that are one or two columns wide and interpolates all others.
+    for width in (1, 2, 3, 4, 5, 6):
+        for name in ("422", "420", "440", "411"):
+            files[f"narrow_{name}_{width}x9"] = cjpeg(picture(width, 9, 7), "-sample", SAMPLES[name])
 
     # JFIF says what the components are; without it Adobe's segment does, and without that the component ids.
     image = picture(35, 27, 50)
@@ -177,6 +179,7 @@ def main():
     files["cmyk_no_adobe"] = without(files["cmyk"], 0xEE)
     for quality in (1, 30, 100):
         files[f"quality_{quality}"] = pillow(image, "RGB", quality=quality)
+    files["steps_of_16_bits"] = cjpeg(image, "-quality", "2")  # whose coefficients are divided by up to 3,025
     files["fill_bytes"] = plain[:2] + b"\xff\xff\xff" + plain[2:]
     files["behind_end"] = plain + b"some words behind the end"
     files["comment"] = plain[:2] + b"\xff\xfe\x00\x09\xff\xd9\xff\xda." + b".." + plain[2:]
