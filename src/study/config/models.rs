@@ -98,10 +98,30 @@ fn same(a: &DeValue<'_>, b: &DeValue<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use crate::nn::{GlobalPool, Stem};
+    use crate::nn::{GlobalPool, Precision, Stem};
 
     fn config(text: &str) -> Config {
         Config::parse("my.toml", text).unwrap()
+    }
+
+    /// Vision transformers and micro-batches have no f16 form, and the key that asks for one is named.
+    #[test]
+    fn halves_are_refused_where_they_are_asked_for() {
+        let vit = "[model]\narch = \"vit_tiny\"\n";
+        for (text, says) in [
+            (
+                format!("{vit}[training]\nprecision = \"f16\""),
+                "my.toml:4: training.precision is \"f16\", and model.arch",
+            ),
+            (format!("{vit}[pretraining.simclr]\nprecision = \"f16\""), "my.toml:4: pretraining.simclr.precision is"),
+            ("[pretraining]\nmicro_batch_size = 64\nprecision = \"f16\"".into(), "my.toml:3: pretraining.precision is"),
+            ("[training]\nprecision = \"f8\"".into(), "my.toml:2: training.precision"),
+        ] {
+            let e = Config::parse("my.toml", &text).unwrap_err().to_string();
+            assert!(e.starts_with(says), "{text}: {e}");
+        }
+        assert_eq!(config("[training]\nprecision = \"f16\"").training.optimization.precision, Precision::F16);
+        assert_eq!(config("").pretraining.optimization.precision, Precision::F32);
     }
 
     #[test]
