@@ -1,10 +1,15 @@
 //! JigMag (Koohbanani et al. 2020, "Self-Path", arXiv 2008.05571). The network sees the centre of an image at several
 //! magnifications, in a random order, and tells the order. One network sees each magnification. A linear layer sees the
 //! features of all of them and has one class for each order.
+//!
+//! The paper's views come from the objectives of a microscope, and all are sharp. The centre of a picture that is enlarged is
+//! not: its blur alone tells the order, and little else is learnt. With `even_sharpness` every view is as blurred as the
+//! one that is magnified most.
 
 use super::{Method, puzzle};
 use crate::base::Result;
 use crate::base::range::{Mistake, mistake};
+use crate::kernels::resize::Filter;
 use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, read};
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
@@ -30,6 +35,8 @@ const MOST: usize = 6;
 pub struct JigMag {
     /// The magnifications, each 1 or more.
     pub magnifications: Vec<f64>,
+    /// Whether each view is made of no more pixels than the one that is magnified most.
+    pub even_sharpness: bool,
 }
 
 impl Checked for JigMag {
@@ -55,7 +62,14 @@ impl Method for JigMag {
         let (height, width) = (r.t.shape(x).dim(2) as u32, r.t.shape(x).dim(3) as u32);
         let magnifications: Vec<f32> = self.magnifications.iter().map(|&m| m as f32).collect();
         let pieces = magnifications.len();
-        let x = r.t.layer("magnify", |t| t.magnify(x, &magnifications, [height, width]))?;
+        let x = r.t.layer("magnify", |t| match (self.even_sharpness, magnifications.last()) {
+            (true, Some(most)) => {
+                let least = [height, width].map(|size| ((f64::from(size) / f64::from(*most)).round() as u32).max(1));
+                let x = t.magnify(x, &magnifications, least)?;
+                t.resize(x, [height, width], Filter::Bilinear)
+            }
+            _ => t.magnify(x, &magnifications, [height, width]),
+        })?;
         puzzle::solved(r, x, (pieces, (1..=pieces).product()), &[], &[])
     }
 
