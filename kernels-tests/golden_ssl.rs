@@ -36,7 +36,7 @@ const LR: [f32; 2] = [0.002, 0.5];
 const METHODS: [(&str, &str); 13] = [
     ("rotation", ""),
     ("jigsaw", "permutations = 5\ntile_share = 0.8\ntile_dim = 7\nhidden_dim = 11"),
-    ("jigmag", "magnifications = [1, 2, 4]"),
+    ("jigmag", "magnifications = [1, 2, 4]\neven_sharpness = false"),
     ("vae", "latent_dim = 5\nhidden_dim = 9\nbeta = 0.1"),
     ("simclr", "temperature = 0.2\nprojection_dims = [12, 6]"),
     ("moco", "temperature = 0.2\nmomentum = 0.9\nqueue_size = 20\nbatch_norm_splits = 2\nprojection_dims = [12, 6]"),
@@ -74,8 +74,9 @@ const OF_PATCHES: [&str; 1] = ["mae"];
 
 /// Settings that are slightly wrong, one for each part of each loss and each moving average. The test must see each of
 /// them. The errors of BigBiGAN are in its file, see [`expect_differing`].
-const PLANTED: [(&str, &str, &str); 22] = [
+const PLANTED: [(&str, &str, &str); 23] = [
     ("jigmag", "[1, 2, 4]", "[1, 2, 3.5]"),
+    ("jigmag", "even_sharpness = false", "even_sharpness = true"),
     ("vae", "beta = 0.1", "beta = 0.101"),
     ("jigsaw", "tile_share = 0.8", "tile_share = 1.0"),
     ("simclr", "temperature = 0.2", "temperature = 0.201"),

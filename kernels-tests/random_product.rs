@@ -64,13 +64,25 @@ pub fn epilogue(rng: &mut Rng) -> Case {
     let whole = Epilogue { shift: Shift::BatchNorm { eps: 1e-5 }, residual: true, activation };
     let bias = Epilogue { shift: Shift::Bias, residual: false, activation: None };
     let ending = if rng.below(2) == 0 { whole } else { bias };
-    if rng.below(2) == 0 { ended::<MatMul>(matmul(rng), ending) } else { ended::<Conv2d>(conv2d(rng), ending) }
+    if rng.below(2) == 0 {
+        let case = matmul(rng);
+        let op = MatMul { result: DType::F32, ..product_of(&case) };
+        ended(case, op, ending)
+    } else {
+        let case = conv2d(rng);
+        let op = Conv2d { result: DType::F32, ..product_of(&case) };
+        ended(case, op, ending)
+    }
 }
 
-/// The case with an ending, in f32. Named cases and halves.rs test products of halves with endings.
-fn ended<P: Product>(case: Case, epilogue: Epilogue<Unary>) -> Case {
+/// The product of a case.
+fn product_of<P: Product>(case: &Case) -> P {
     let op: &dyn Any = case.op.as_ref();
-    let product = op.downcast_ref::<P>().expect("a product of this type").clone();
+    op.downcast_ref::<P>().expect("a product of this type").clone()
+}
+
+/// The case with an ending and this product, in f32. Named cases and halves.rs test products of halves with endings.
+fn ended<P: Product>(case: Case, product: P, epilogue: Epilogue<Unary>) -> Case {
     let mut inputs = case.inputs;
     for (ty, _) in &mut inputs {
         ty.dtype = DType::F32;

@@ -39,7 +39,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("naga", &["device/shader.rs"]),
     ("notify_debouncer_mini", &["lab/watch.rs"]),
     ("npyz", &["data/arrays.rs", "data/layout/npz/", "study/predictions.rs"]),
-    ("plotters", &["base/plot.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"]),
+    (
+        "plotters",
+        &["base/plot.rs", "base/plot/look.rs", "lab/chart.rs", "lab/profile/page.rs", "lab/roofline/chart.rs"],
+    ),
     ("pollster", &["device/adapter.rs", "device/gpu.rs"]),
     (
         "rayon",
