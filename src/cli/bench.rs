@@ -5,13 +5,13 @@ use super::listener::{Listener, waiting};
 use super::measured::Measured;
 use super::options::Options;
 use super::output::{expect_writable, print};
-use super::stats::this_program;
+use super::stats::compiled;
 use crate::base::{Error, Result, files, text};
 use crate::device::{Gpu, GpuOptions, Tree};
 use crate::lab::compare::{THRESHOLD, compare, expect_comparable, no_row_in_common};
 use crate::lab::rows::kernels;
 use crate::lab::sets::BenchCase;
-use crate::lab::statistics::{beside, of_driver_in_use};
+use crate::lab::statistics::beside;
 use crate::lab::{Cache, Environment, Report, bench, gallery, roofline, side_by_side};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -204,9 +204,7 @@ impl Bench {
         let ended = bench(&[&gpu], &set, &asked, &*listener);
         listener.clear();
         let mut report = ended?.pop().ok_or_else(|| Error::Failed("a device gave no report".into()))?;
-        if let Some(mut compiler) = of_driver_in_use(&gpu, &this_program()?) {
-            beside(&mut report, &mut compiler, &kernels(gpu.caps(), &set, &asked), gpu.tree())?;
-        }
+        compiled(&gpu, |compiler| beside(&mut report, compiler, &kernels(gpu.caps(), &set, &asked), gpu.tree()));
         if let (Some(roof), Some(picture)) = (&roof, &self.roofline) {
             super::roofline::judge(roof, &mut report, picture)?;
             print(&format!("{}\n", super::roofline::table(roof)))?;
@@ -236,11 +234,11 @@ impl Bench {
         listener.clear();
         let [mut a_report, mut b_report] =
             <[Report; 2]>::try_from(ended?).map_err(|_| Error::Failed("two trees gave no two reports".into()))?;
-        if let Some(mut compiler) = of_driver_in_use(&a, &this_program()?) {
+        compiled(&a, |compiler| {
             let kernels = kernels(a.caps(), &set, &asked);
-            beside(&mut a_report, &mut compiler, &kernels, a.tree())?;
-            beside(&mut b_report, &mut compiler, &kernels, b.tree())?;
-        }
+            beside(&mut a_report, compiler, &kernels, a.tree())?;
+            beside(&mut b_report, compiler, &kernels, b.tree())
+        });
         let (mut a, mut b) = (a_report, b_report);
         let names = folders.map(|f| f.display().to_string());
         let compared = compare(&a, &b, self.threshold(), names.each_ref().map(String::as_str));

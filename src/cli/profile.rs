@@ -3,12 +3,12 @@
 use super::network::NetworkOptions;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, size, table, temporary};
-use super::stats::this_program;
+use super::stats::compiled;
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
 use crate::lab::roofline::Roof;
-use crate::lab::statistics::{of_driver_in_use, of_step};
+use crate::lab::statistics::of_step;
 use crate::lab::step::Ready;
 use crate::lab::{Environment, Figures, Spread, Timer};
 use crate::nn::Backbone;
@@ -136,9 +136,7 @@ impl ProfileStep {
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
             let mut found = profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)?;
-            let compiler = of_driver_in_use(job.gpu, &this_program()?);
-            let told = compiler.map(|mut c| of_step(ready.plan.schedule(), &mut c, job.gpu.tree()));
-            found.compiled = told.transpose()?;
+            found.compiled = compiled(job.gpu, |c| of_step(ready.plan.schedule(), c, job.gpu.tree()));
             Ok(found)
         })?;
         write_json(self.json.as_deref(), || Ok(&found))?;

@@ -2,14 +2,14 @@
 
 use super::listener::Listener;
 use super::options::Options;
-use super::output::{expect_writable, print, table};
+use super::output::{complain, expect_writable, print, table};
 use super::signals;
 use crate::base::{Error, Progress, Result, files};
-use crate::device::Kernel;
+use crate::device::{Gpu, Kernel};
 use crate::lab::statistics::asked::{Asked, Whose, radv};
 use crate::lab::statistics::compare::{Change, Verdict, compare};
 use crate::lab::statistics::models::of_step;
-use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, serve, subjects};
+use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, of_driver_in_use, serve, subjects};
 use crate::nn::step::TrainingStep;
 use crate::nn::{GlobalPool, Model, Stem, backbone};
 use clap::Args;
@@ -97,6 +97,19 @@ pub(super) fn assembly(kernel: &Kernel, family: Option<&str>, options: &Options)
     let compiled = told.map_err(|why| Error::Failed(format!("{} [{}]: {why}", kernel.name, kernel.variant)))?;
     let device = &compiler.about().device;
     compiled.assembly.ok_or_else(|| Error::Failed(format!("the driver of {device} shows no assembly")))
+}
+
+/// What the compiler of the driver in use says, where it tells anything. Measurements are not lost with it: where asking fails,
+/// that is a warning.
+pub(super) fn compiled<T>(gpu: &Gpu, ask: impl FnOnce(&mut Asked) -> Result<T>) -> Option<T> {
+    let asked = this_program().and_then(|program| of_driver_in_use(gpu, &program));
+    match asked.and_then(|compiler| compiler.map(|mut c| ask(&mut c)).transpose()) {
+        Ok(told) => told,
+        Err(e) => {
+            complain(&format!("warning: what the driver's compiler says of the kernels is left out: {e}"));
+            None
+        }
+    }
 }
 
 pub(super) fn this_program() -> Result<PathBuf> {

@@ -262,7 +262,7 @@ impl Compilers {
             share: None,
         };
         let subjects: Vec<Subject> = kernels.into_iter().map(subject).collect();
-        let Some(mut compiler) = of_driver_in_use(gpu, &this_program()?) else {
+        let Some(mut compiler) = of_driver_in_use(gpu, &this_program()?)? else {
             return Ok(Compilers { running: Vec::new(), subjects });
         };
         let base = ask(&mut compiler, &subjects, &Tree::default(), |_| Ok(()))?;

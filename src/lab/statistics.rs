@@ -9,7 +9,7 @@ pub mod compare;
 pub mod isa;
 pub mod models;
 
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::device::statistics::{Compiled, Compiler, Driver};
 use crate::device::{Caps, Gpu, Kernel, Tree};
 use crate::kernels::listing::{self, Found};
@@ -174,12 +174,18 @@ pub fn subjects(filter: &str, variant: Option<&str>, case: Option<&str>) -> Resu
     Ok(subjects)
 }
 
-/// The compiler of the driver that `gpu` runs on, if that driver tells what it compiles. `program` is this one.
-pub fn of_driver_in_use(gpu: &Gpu, program: &Path) -> Option<asked::Asked> {
+/// The compiler of the driver that `gpu` runs on, if that driver tells what it compiles. `program` is this one. It is an
+/// error if the process that asks cannot be started.
+pub fn of_driver_in_use(gpu: &Gpu, program: &Path) -> Result<Option<asked::Asked>> {
     let adapter = gpu.adapter();
-    // Only Vulkan has a way to tell. A driver without it, or a machine without a Vulkan loader, is no error here.
-    let asked = || asked::Asked::start(program, asked::Whose::InUse(Some(adapter.name.clone()))).ok();
-    adapter.backend.eq_ignore_ascii_case("vulkan").then(asked).flatten()
+    if !adapter.backend.eq_ignore_ascii_case("vulkan") {
+        return Ok(None); // only Vulkan has a way to tell
+    }
+    match asked::Asked::start(program, asked::Whose::InUse(Some(adapter.name.clone()))) {
+        Ok(asked) => Ok(Some(asked)),
+        Err(Error::NoAdapter(_)) => Ok(None), // a driver that does not tell, or a machine without a Vulkan loader
+        Err(e) => Err(e),
+    }
 }
 
 /// What a compiler says of kernels, in their order.
@@ -268,15 +274,15 @@ pub fn serve(name: Option<&str>, mut input: impl Read, mut output: impl Write) -
     let opened = Compiler::open(name);
     let first = opened.as_ref().map(|c| c.about().clone()).map_err(ToString::to_string);
     let mut say = |line: String| {
-        writeln!(output, "{line}").and_then(|()| output.flush()).map_err(|e| crate::base::Error::Failed(e.to_string()))
+        writeln!(output, "{line}").and_then(|()| output.flush()).map_err(|e| Error::Failed(e.to_string()))
     };
-    let json = |e: serde_json::Error| crate::base::Error::Failed(e.to_string());
+    let json = |e: serde_json::Error| Error::Failed(e.to_string());
     say(serde_json::to_string(&first).map_err(json)?)?;
     let Ok(compiler) = opened else { return Ok(()) };
     let mut length = [0; 4];
     while input.read_exact(&mut length).is_ok() {
         let mut bytes = vec![0; 4 * u32::from_le_bytes(length) as usize];
-        input.read_exact(&mut bytes).map_err(|e| crate::base::Error::Failed(e.to_string()))?;
+        input.read_exact(&mut bytes).map_err(|e| Error::Failed(e.to_string()))?;
         let words: Vec<u32> = bytes.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
         say(serde_json::to_string(&compiler.compile(&words).map_err(|e| e.to_string())).map_err(json)?)?;
     }

@@ -3,12 +3,13 @@
 //! features of all of them and has one class for each order.
 //!
 //! The paper's views come from the objectives of a microscope, and all are sharp. The centre of a picture that is enlarged is
-//! not: its blur alone tells the order, and little else is learnt. With `even_sharpness` every view is as blurred as the
-//! one that is magnified most.
+//! not: its blur alone tells the order, and little else is learnt. With `even_sharpness` every view is made of as few pixels as
+//! the one that is magnified most.
 
 use super::{Method, puzzle};
 use crate::base::Result;
 use crate::base::range::{Mistake, mistake};
+use crate::kernels::magnify::seen;
 use crate::kernels::resize::Filter;
 use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, read};
@@ -28,6 +29,8 @@ pub const ENTRY: Entry<dyn Method> = Entry {
 const STREAM: u32 = 0x6a6d_6167; // "jmag"
 /// The most magnifications. More would have too many orders.
 const MOST: usize = 6;
+/// The fewest pixels on a side that a view may be made of.
+const LEAST: u32 = 4;
 
 /// `[pretraining.jigmag]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,13 +67,26 @@ impl Method for JigMag {
         let pieces = magnifications.len();
         let x = r.t.layer("magnify", |t| match (self.even_sharpness, magnifications.last()) {
             (true, Some(most)) => {
-                let least = [height, width].map(|size| ((f64::from(size) / f64::from(*most)).round() as u32).max(1));
-                let x = t.magnify(x, &magnifications, least)?;
+                let x = t.magnify(x, &magnifications, [height, width].map(|size| seen(size as usize, *most)))?;
                 t.resize(x, [height, width], Filter::Bilinear)
             }
             _ => t.magnify(x, &magnifications, [height, width]),
         })?;
         puzzle::solved(r, x, (pieces, (1..=pieces).product()), &[], &[])
+    }
+
+    fn takes_backbone(&self, _: &dyn Backbone, size: [usize; 2]) -> Result<(), Mistake> {
+        let Some(most) = self.magnifications.last().filter(|_| self.even_sharpness) else { return Ok(()) };
+        let side = seen(size[0].min(size[1]), *most as f32);
+        if side >= LEAST {
+            return Ok(());
+        }
+        let what = format!(
+            "ends with {most}, which leaves {side} of {} pixels on a side, and even_sharpness makes every view of as many; use \
+             smaller numbers that leave {LEAST} or more",
+            size[0].min(size[1])
+        );
+        mistake("magnifications", what)
     }
 
     fn inputs(&self, at: Progress, indices: &[u32], _: &dyn Backbone, _: [usize; 2]) -> Vec<(&'static str, Vec<u8>)> {

@@ -139,8 +139,9 @@ impl Job<'_> {
         }
         let (mut found, mut pace) = (Found::default(), Pace::default());
         if let (Selection::Pretraining(_), Some(cell)) = (selection, chosen.first()) {
-            self.pretrain_alone(cell, manner)?;
+            let ended = self.pretrain_alone(cell, manner);
             self.tell_times();
+            ended?;
             return Ok(found.outcome());
         }
         // Each of many processes with one cell would read all cells that are done. `wgslab study report` does it once.

@@ -15,8 +15,12 @@ pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Val
     if let Some(keys) = augmentation.as_object_mut().filter(|_| !p.augmentation.off) {
         keys.remove("off"); // without the key, the address is that of a version before the key existed
     }
+    let mut settings = json!(p.settings);
+    if let Some(own) = settings.as_object_mut().filter(|own| own.get("even_sharpness") == Some(&json!(false))) {
+        own.remove("even_sharpness"); // the key came later, too
+    }
     json!({
-        "seed": seed, "method": p.name, "settings": p.settings, "image_size": c.data.image_size, "model": p.model,
+        "seed": seed, "method": p.name, "settings": settings, "image_size": c.data.image_size, "model": p.model,
         "optimization": optimization(&p.optimization), "augmentation": augmentation,
     })
 }

@@ -36,7 +36,7 @@ impl Tape {
 }
 
 /// How many of `n` pixels are seen at a magnification.
-fn seen(n: usize, magnification: f32) -> u32 {
+pub fn seen(n: usize, magnification: f32) -> u32 {
     ((n as f64 / f64::from(magnification)).round() as u32).clamp(1, n as u32)
 }
 

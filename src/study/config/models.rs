@@ -116,12 +116,43 @@ mod tests {
             (format!("{vit}[pretraining.simclr]\nprecision = \"f16\""), "my.toml:4: pretraining.simclr.precision is"),
             ("[pretraining]\nmicro_batch_size = 64\nprecision = \"f16\"".into(), "my.toml:3: pretraining.precision is"),
             ("[training]\nprecision = \"f8\"".into(), "my.toml:2: training.precision"),
+            // Cells of a grid are never left out for it.
+            (
+                "backbones = [\"resnet18\", \"vit_tiny\"]\n[pretraining]\nmethods = [\"simclr\"]\nprecision = \"f16\"".into(),
+                "my.toml:4: pretraining.precision is",
+            ),
+            // What is trained is the backbone that was pretrained.
+            (
+                "[pretraining]\nmethods = [\"simclr\"]\n[pretraining.simclr.model]\narch = \"vit_tiny\"\n[training]\nprecision = \"f16\""
+                    .into(),
+                "my.toml:6: training.precision is \"f16\", and model.arch = \"vit_tiny\"",
+            ),
         ] {
             let e = Config::parse("my.toml", &text).unwrap_err().to_string();
             assert!(e.starts_with(says), "{text}: {e}");
         }
         assert_eq!(config("[training]\nprecision = \"f16\"").training.optimization.precision, Precision::F16);
         assert_eq!(config("").pretraining.optimization.precision, Precision::F32);
+        let resnet = "[model]\narch = \"vit_tiny\"\n[pretraining]\nmethods = [\"simclr\"]\n[pretraining.simclr.model]\n\
+                      arch = \"resnet18\"\n[training]\nprecision = \"f16\"";
+        assert_eq!(config(resnet).training.optimization.precision, Precision::F16);
+    }
+
+    #[test]
+    fn views_of_too_few_pixels_are_refused() {
+        let of = |image_size: usize| {
+            let text = format!(
+                "[data]\nimage_size = {image_size}\n[pretraining]\nmethods = [\"jigmag\"]\n[pretraining.jigmag]\n\
+                 magnifications = [1, 16]\neven_sharpness = true"
+            );
+            Config::parse("my.toml", &text)
+        };
+        let e = of(32).unwrap_err().to_string();
+        assert!(
+            e.starts_with("my.toml:6: pretraining.jigmag.magnifications ends with 16") && e.contains("2 of 32"),
+            "{e}"
+        );
+        assert!(of(64).is_ok());
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Config {
         let one = self.pretraining_read(name, backbone)?;
         check_pretrained(&one, self.data.image_size)
             .and_then(|()| check_pair(&one, self))
+            .and_then(|()| check_halves(&one))
             .map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(one)
     }
@@ -121,6 +122,15 @@ impl Config {
     pub fn fits(&self, method: &str, backbone: &str) -> bool {
         let takes = || self.pretraining_read(method, backbone).is_ok_and(|one| check_pair(&one, self).is_ok());
         self.backbones.len() < 2 || method == ssl::NONE || takes()
+    }
+
+    /// The backbones of the grid, each with every pretraining that has cells on it.
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        let with = |backbone| {
+            let fitting = self.pretraining.methods.iter().filter(move |method| self.fits(method, backbone));
+            fitting.map(move |method| (backbone, method.as_str()))
+        };
+        self.grid_backbones().into_iter().flat_map(with).collect()
     }
 
     /// `[model]` of a backbone of the grid.
@@ -274,6 +284,10 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
             check_pretrained(&one, config.data.image_size)?;
             check_views(&one, Some(table))?;
             pairs.push(check_pair(&one, config));
+            // A backbone that cannot have the precision is no reason to leave its cells out.
+            if config.pretraining.methods.contains(name) && pairs.last().is_some_and(|pair| pair.is_ok()) {
+                check_halves(&one)?;
+            }
         }
         // A method that the grid does not list need not fit the batch and backbone of the others. One that it lists is
         // run on the backbones that it takes.
@@ -285,10 +299,10 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
         let one = config.learning_read(name).map_err(said("training.methods"))?;
         check_learning(&one)?;
         if config.training.methods.contains(name) {
-            for backbone in config.grid_backbones() {
-                let made = config.base_model(backbone).backbone(config.data.channels);
-                let made = made.map_err(said("model.arch"))?;
-                check_precision(one.optimization.precision, (&one.precision_key, backbone), made.as_ref())?;
+            for (backbone, pretraining) in config.pairs() {
+                let trained = config.model_of(backbone, pretraining).map_err(said("pretraining.methods"))?;
+                let made = trained.backbone(config.data.channels).map_err(said("model.arch"))?;
+                check_precision(one.optimization.precision, (&one.precision_key, &trained.arch), made.as_ref())?;
             }
         }
     }
@@ -331,12 +345,6 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
     let below = |(key, what): Mistake| (format!("pretraining.{}.{key}", one.name), what);
     let Optimization { batch_size: batch, micro_batch_size: micro, .. } = one.optimization;
     one.method.takes_batch(batch).map_err(below)?;
-    check_precision(one.optimization.precision, (&one.precision_key, &one.model.arch), one.backbone.as_ref())?;
-    if micro > 0 && one.optimization.precision == Precision::F16 {
-        // The gradients of a micro-batch come from another recording than the loss that would be scaled.
-        let what = format!("is \"f16\", which takes no micro-batches; set {} = 0, or use \"f32\"", one.micro_batch_key);
-        return mistake(&one.precision_key, what);
-    }
     if micro > 0 {
         if !one.method.takes_micro_batches() {
             return mistake(
@@ -363,6 +371,17 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
             _ => below((key, what)),
         }
     })
+}
+
+/// Whether the method can have its precision.
+fn check_halves(one: &Pretrained) -> Result<(), Mistake> {
+    check_precision(one.optimization.precision, (&one.precision_key, &one.model.arch), one.backbone.as_ref())?;
+    if one.optimization.micro_batch_size > 0 && one.optimization.precision == Precision::F16 {
+        // The gradients of a micro-batch come from another recording than the loss that would be scaled.
+        let what = format!("is \"f16\", which takes no micro-batches; set {} = 0, or use \"f32\"", one.micro_batch_key);
+        return mistake(&one.precision_key, what);
+    }
+    Ok(())
 }
 
 /// Whether the backbone has a form in the precision that the key asks for.

@@ -37,7 +37,7 @@ pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Re
 }
 
 /// The columns that hold text; the others hold JSON, or nothing.
-const TEXTS: [&str; 15] = [
+const TEXTS: [&str; 16] = [
     "dataset",
     "backbone",
     "pretraining",
@@ -46,6 +46,7 @@ const TEXTS: [&str; 15] = [
     "method_told",
     "protocol",
     "validation_labels",
+    "precision",
     "adapter",
     "driver",
     "backend",

@@ -10,7 +10,7 @@ impl Job<'_> {
     /// says nothing. No result is lost with that file, so that it is only warned of if it cannot be written.
     pub(super) fn tell_times(&self) {
         let times = self.shared.times();
-        if times.stages == 0 {
+        if times.training_s + times.evaluation_s == 0.0 {
             return;
         }
         self.progress.note(&times.to_string());

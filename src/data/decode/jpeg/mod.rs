@@ -6,8 +6,8 @@
 //! the same number of codes is not seen. The meaning of the components is decided as in libjpeg: by JFIF, then by
 //! Adobe's segment, then by the ids of the components.
 //!
-//! Libraries were tried, and none serves. `zune-jpeg` 0.5.15 decodes 52 of the 182 files of `tests/pictures` wrong, with
-//! colours of half the columns and rows among them, and panics for some. `jpeg-decoder` 0.3 starts a thread for each
+//! Libraries were tried, and none serves. `zune-jpeg` 0.5.15 decodes 52 of 182 files of `tests/pictures` wrong (those
+//! that stood there when it was tried), with colours of half the columns and rows among them, and panics for some. `jpeg-decoder` 0.3 starts a thread for each
 //! component. Either reads all codes a second time.
 
 mod bits;
