@@ -142,14 +142,14 @@ mod tests {
     fn views_of_too_few_pixels_are_refused() {
         let of = |image_size: usize| {
             let text = format!(
-                "[data]\nimage_size = {image_size}\n[pretraining]\nmethods = [\"jigmag\"]\n[pretraining.jigmag]\n\
+                "[data]\nimage_size = {image_size}\nstore_size = 64\n[pretraining]\nmethods = [\"jigmag\"]\n[pretraining.jigmag]\n\
                  magnifications = [1, 16]\neven_sharpness = true"
             );
             Config::parse("my.toml", &text)
         };
         let e = of(32).unwrap_err().to_string();
         assert!(
-            e.starts_with("my.toml:6: pretraining.jigmag.magnifications ends with 16") && e.contains("2 of 32"),
+            e.starts_with("my.toml:7: pretraining.jigmag.magnifications ends with 16") && e.contains("2 of 32"),
             "{e}"
         );
         assert!(of(64).is_ok());
