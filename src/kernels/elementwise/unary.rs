@@ -271,9 +271,7 @@ impl Op for Unary {
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        if x[0].dtype != DType::F16 {
-            x[0].expect_dtype(self.name(), "x", DType::F32)?;
-        }
+        x[0].expect_float(self.name(), "x")?;
         match *self {
             Unary::Clamp { min, max } if min.is_nan() || max.is_nan() || min > max => {
                 Err(Error::shape("clamp", format!("min must be at most max, not {min} with a max of {max}")))

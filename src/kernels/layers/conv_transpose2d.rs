@@ -21,9 +21,7 @@ impl Tape {
 /// The convolution whose gradient to its input is the transposed convolution of x with weight.
 fn transposed(x: Type, weight: Type, conv: Conv2d, output_padding: u32) -> Result<GradInput> {
     const OP: &str = "conv_transpose2d";
-    if x.dtype != DType::F16 {
-        x.expect_dtype(OP, "x", DType::F32)?;
-    }
+    x.expect_float(OP, "x")?;
     weight.expect_dtype(OP, "weight", x.dtype)?;
     let [n, c, p, q] = x.shape.nchw(OP, "x")?;
     let [wc, k, r, s] = weight.shape.nchw(OP, "weight")?;
