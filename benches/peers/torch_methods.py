@@ -123,6 +123,34 @@ def simsiam(a, images):
     return [net, predict], loss
 
 
+def dino(a, images):
+    class Head(nn.Module):
+        """Three layers with GELU, unit length, and 4096 outputs of directions of unit length."""
+
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(512, 2048), nn.GELU(), nn.Linear(2048, 2048), nn.GELU(), nn.Linear(2048, 256))
+            self.last = nn.Parameter(torch.randn(4096, 256))
+
+        def forward(self, x):
+            return F.linear(F.normalize(self.layers(x)), F.normalize(self.last))
+
+    student = Network(Head(), a.channels)
+    teacher = copy.deepcopy(student).requires_grad_(False)
+    center = torch.zeros(4096, device=a.on)
+
+    def loss():
+        out = [student(x) for x in images()]
+        with torch.no_grad():
+            goals = [teacher(x) for x in images()]
+            told = [F.softmax((goal - center) / 0.04, 1) for goal in goals]
+            center.lerp_(torch.cat(goals).mean(0), 0.1)
+        follow(teacher, student, 0.9995)
+        return -sum((told[1 - i] * F.log_softmax(out[i] / 0.1, 1)).sum(1).mean() for i in range(2)) / 2
+
+    return [student], loss, [teacher]
+
+
 def vicreg(a, images):
     net = Network(mlp(512, 2048, 2048, 2048, norm=True), a.channels)
 
@@ -191,7 +219,7 @@ class Mae(nn.Module):
         self.side, self.count = 4, (a.size // 4) ** 2
         pixels = a.channels * 16
         block = lambda d, heads: nn.TransformerEncoderLayer(d, heads, 4 * d, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.patch, self.to = nn.Linear(pixels, 192), nn.Linear(192, 512)
+        self.patch, self.widen = nn.Linear(pixels, 192), nn.Linear(192, 512)
         self.encoder = nn.Sequential(*[block(192, 3) for _ in range(12)], nn.LayerNorm(192))
         self.decoder = nn.Sequential(*[block(512, 16) for _ in range(8)], nn.LayerNorm(512), nn.Linear(512, pixels))
         self.token, self.mask = nn.Parameter(torch.zeros(1, 1, 192)), nn.Parameter(torch.zeros(1, 1, 512))
@@ -204,7 +232,7 @@ class Mae(nn.Module):
         order = torch.rand(n, self.count, device=x.device).argsort(1)
         rows = lambda t, i: t.gather(1, i[..., None].expand(-1, -1, t.shape[2]))
         seen = rows(self.patch(patches) + self.places, order[:, :keep])
-        seen = self.to(self.encoder(torch.cat([self.token.expand(n, -1, -1), seen], 1)))
+        seen = self.widen(self.encoder(torch.cat([self.token.expand(n, -1, -1), seen], 1)))
         every = torch.cat([seen[:, 1:], self.mask.expand(n, self.count - keep, -1)], 1)
         every = torch.cat([seen[:, :1], rows(every, order.argsort(1))], 1)
         told = self.decoder(every + self.decoder_places)[:, 1:]
@@ -321,7 +349,7 @@ def bigbigan(a, images):
     return [net, generator], loss
 
 
-METHODS = [rotation, jigsaw, jigmag, simclr, moco, barlow_twins, vae, bigbigan, byol, simsiam, vicreg, mae]
+METHODS = [rotation, jigsaw, jigmag, simclr, moco, barlow_twins, vae, bigbigan, byol, simsiam, vicreg, mae, dino]
 
 
 def measured(method, a, device):
