@@ -57,35 +57,60 @@ struct ShownStage {
     meter: Meter,
 }
 
-/// What was done when, over the last moments.
-struct Meter(VecDeque<(Instant, u64)>);
+/// What was done when.
+struct Meter {
+    /// When the stage began, and what was done before.
+    start: (Instant, u64),
+    /// When its first units were done: until then, kernels are compiled.
+    first: Option<(Instant, u64)>,
+    /// Over the last moments.
+    recent: VecDeque<(Instant, u64)>,
+}
 
 impl Meter {
-    /// Takes in that `done` units were done at `now`.
-    fn record(&mut self, now: Instant, done: u64) {
-        self.0.push_back((now, done));
-        while self.0.len() > 2 && now.duration_since(self.0[1].0) > WINDOW {
-            self.0.pop_front();
-        }
+    /// Of a stage that begins `now` with `done` units.
+    fn new(now: Instant, done: u64) -> Self {
+        Meter { start: (now, done), first: None, recent: [(now, done)].into() }
     }
 
-    /// Units a second; none before anything was done.
+    /// Takes in that `done` units were done at `now`.
+    fn record(&mut self, now: Instant, done: u64) {
+        self.first.get_or_insert((now, done));
+        self.recent.retain(|(at, _)| now.duration_since(*at) <= WINDOW);
+        self.recent.push_back((now, done));
+    }
+
+    /// Units a second over the last moments; over the whole stage where these are one step, after a pause or because steps
+    /// are slow; none before anything was done.
     fn rate(&self) -> Option<f64> {
-        let (first, last) = (self.0.front()?, self.0.back()?);
-        let seconds = last.0.duration_since(first.0).as_secs_f64();
-        (last.1 > first.1 && seconds > 0.0).then(|| (last.1 - first.1) as f64 / seconds)
+        let (first, last) = (*self.recent.front()?, *self.recent.back()?);
+        per_second(first, last).or(self.mean_rate())
+    }
+
+    /// Units a second over the whole stage, with what comes between steps: the look at the features after an epoch, a
+    /// checkpoint. What is left takes its share of these, too.
+    fn mean_rate(&self) -> Option<f64> {
+        let last = *self.recent.back()?;
+        per_second(self.first?, last).or(per_second(self.start, last))
     }
 }
 
-/// "12.3 images/s, 1:05 left, loss 0.61", as far as it is known.
-fn state(rate: Option<f64>, left: Option<u64>, unit: &str, note: &str) -> String {
+/// Units a second between two moments; none if nothing was done or no time passed.
+fn per_second(first: (Instant, u64), last: (Instant, u64)) -> Option<f64> {
+    let seconds = last.0.duration_since(first.0).as_secs_f64();
+    (last.1 > first.1 && seconds > 0.0).then(|| (last.1 - first.1) as f64 / seconds)
+}
+
+/// "12.3 images/s, 1:05 left, loss 0.61", as far as it is known: the rate, the units left and the rate that they will have.
+fn state(rate: Option<f64>, left: Option<(u64, f64)>, unit: &str, note: &str) -> String {
     let mut parts = Vec::new();
     if let Some(rate) = rate {
         let digits = usize::from(rate < 100.0);
         parts.push(format!("{rate:.digits$} {unit}/s"));
         // A stage that goes on after its total, such as a bench that takes more turns until its time limit, has no
         // known end.
-        parts.extend(left.filter(|left| *left > 0).map(|left| format!("{} left", clock(left as f64 / rate))));
+        let left = left.filter(|(left, _)| *left > 0);
+        parts.extend(left.map(|(left, rate)| format!("{} left", clock(left as f64 / rate))));
     }
     if !note.is_empty() {
         parts.push(note.to_string());
@@ -200,7 +225,7 @@ impl Progress for Listener {
             }
         }
         let bar = (self.mode == Mode::Bar).then(|| bar(name, total, done));
-        let meter = Meter([(now, done)].into());
+        let meter = Meter::new(now, done);
         *self.lock() = Some(ShownStage { bar, name: name.to_string(), unit, total, printed: (now, LINE_FIRST), meter });
     }
 
@@ -209,7 +234,7 @@ impl Progress for Listener {
         let Some(stage) = guard.as_mut() else { return };
         let now = Instant::now();
         stage.meter.record(now, done);
-        let left = stage.total.map(|total| total.saturating_sub(done));
+        let left = stage.total.map(|total| total.saturating_sub(done)).zip(stage.meter.mean_rate());
         let state = || state(stage.meter.rate(), left, stage.unit, note);
         if let Some(bar) = &stage.bar {
             bar.set_message(message(&stage.name, &state()));
@@ -248,7 +273,7 @@ mod tests {
     fn the_rate_is_of_the_last_moments_and_not_of_what_was_done_before_a_resume() {
         let start = Instant::now();
         let at = |s: u64| start + Duration::from_secs(s);
-        let mut meter = Meter([(at(0), 500)].into());
+        let mut meter = Meter::new(at(0), 500);
         assert_eq!(meter.rate(), None);
         meter.record(at(10), 501); // a slow first step
         assert_eq!(meter.rate(), Some(0.1));
@@ -256,7 +281,36 @@ mod tests {
             meter.record(at(s), 501 + 20 * (s - 10));
         }
         assert_eq!(meter.rate(), Some(20.0));
-        assert!(meter.0.len() <= 23);
+        assert!(meter.recent.len() <= 23);
+        assert_eq!(meter.mean_rate(), Some(20.0), "without the slow first step");
+    }
+
+    #[test]
+    fn a_pause_between_epochs_is_no_rate_and_has_its_share_of_the_time_left() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let mut meter = Meter::new(at(0), 0);
+        for s in 0..=60 {
+            meter.record(at(10 + s), 10 + 10 * s);
+        }
+        assert_eq!(meter.rate(), Some(10.0));
+        meter.record(at(110), 620); // features were looked at for 40 s
+        assert_eq!((meter.rate(), meter.mean_rate()), (Some(6.1), Some(6.1)));
+        meter.record(at(111), 630);
+        assert_eq!(meter.rate(), Some(10.0), "the pause is no rate");
+        meter.record(at(131), 830);
+        assert_eq!(meter.mean_rate(), Some(820.0 / 121.0), "the pause counts");
+    }
+
+    #[test]
+    fn slow_steps_have_a_rate_from_the_first_on() {
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        let mut meter = Meter::new(at(0), 0);
+        meter.record(at(50), 1);
+        assert_eq!(meter.rate(), Some(0.02));
+        meter.record(at(75), 2);
+        assert_eq!(meter.rate(), Some(0.04));
     }
 
     #[test]
@@ -268,11 +322,11 @@ mod tests {
 
     #[test]
     fn the_state_says_what_is_known() {
-        assert_eq!(state(None, Some(10), "steps", ""), "");
-        assert_eq!(state(None, Some(10), "steps", "loss 2.1"), "loss 2.1");
-        assert_eq!(state(Some(2.0), Some(130), "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
-        assert_eq!(state(Some(0.5), Some(0), "cases", "turn 17"), "0.5 cases/s, turn 17");
-        assert_eq!(state(Some(250.0), Some(1_000_000), "images", ""), "250 images/s, 1:06:40 left");
+        assert_eq!(state(None, None, "steps", ""), "");
+        assert_eq!(state(None, Some((10, 1.0)), "steps", "loss 2.1"), "loss 2.1");
+        assert_eq!(state(Some(2.0), Some((130, 2.0)), "steps", "loss 2.1"), "2.0 steps/s, 1:05 left, loss 2.1");
+        assert_eq!(state(Some(0.5), Some((0, 0.5)), "cases", "turn 17"), "0.5 cases/s, turn 17");
+        assert_eq!(state(Some(500.0), Some((1_000_000, 250.0)), "images", ""), "500 images/s, 1:06:40 left");
         assert_eq!(state(Some(250.0), None, "images", ""), "250 images/s");
     }
 }
