@@ -38,8 +38,10 @@ use std::sync::Arc;
     after_help = "Examples:
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
   wgslab profile --model vit_tiny --patch 4 --size 32 --batch 8
+  wgslab profile --model resnet18 --precision f16
   wgslab profile configs/smoke.toml --stage pretrain --method byol --trace trace.json
       open ui.perfetto.dev and drop trace.json there
+  wgslab profile configs/smoke.toml --precision f16    the step of its first method, in f16
   wgslab profile --batch 4 --steps 1 --recording step.json"
 )]
 pub(super) struct ProfileStep {
@@ -125,6 +127,16 @@ impl ProfileStep {
             }
             config.pretraining.methods = vec![method.clone()];
         }
+        if let (Some(precision), Some(_)) = (self.network.precision, study) {
+            config = match self.stage {
+                // Only the method whose step is recorded must be able to have it.
+                StudyStage::Pretrain => {
+                    config.pretraining.methods = vec![config.pretraining.first().to_string()];
+                    config.pretrained_in(precision)?
+                }
+                StudyStage::Train => config.trained_in(precision)?,
+            };
+        }
         // The decoded images of a study's step are cached in a temporary folder.
         let folder = temporary()?;
         let found = options.job(&config, folder.path(), |job| {
@@ -156,8 +168,9 @@ impl ProfileStep {
     }
 
     fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
-        let step =
-            TrainingStep { model, batch: self.batch, size: self.size, classes: 10, precision: Default::default() };
+        let precision = self.network.precision.unwrap_or_default();
+        let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10, precision };
+        precision.expect_taken(step.model.as_ref())?;
         step.expect_bindable(gpu)?;
         Ok(MeasuredStep { recompute: self.recompute, ..step.measured() })
     }

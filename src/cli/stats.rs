@@ -1,6 +1,7 @@
 //! `wgslab kernels stats`.
 
 use super::listener::Listener;
+use super::network::precision;
 use super::options::Options;
 use super::output::{complain, expect_writable, print, table};
 use super::signals;
@@ -11,7 +12,7 @@ use crate::lab::statistics::compare::{Change, Verdict, compare};
 use crate::lab::statistics::models::of_step;
 use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, of_driver_in_use, serve, subjects};
 use crate::nn::step::TrainingStep;
-use crate::nn::{GlobalPool, Model, Stem, backbone};
+use crate::nn::{GlobalPool, Model, Precision, Stem, backbone};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ use std::sync::atomic::Ordering;
   wgslab kernels stats conv2d --case '3x3 stride 2' --for gfx1100
   wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
   wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse
-  wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches"
+  wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches
+  wgslab kernels stats --model resnet18 --precision f16 --for gfx1100"
 )]
 pub(super) struct Stats {
     /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
@@ -58,6 +60,9 @@ pub(super) struct Stats {
     /// With --model: side of the images in pixels; a ViT has 64 patches
     #[arg(long, value_name = "N", default_value_t = 32, requires = "model")]
     size: usize,
+    /// With --model: the elements of activations, f32 or f16
+    #[arg(long, value_name = "f32|f16", default_value = "f32", requires = "model", value_parser = precision())]
+    precision: Precision,
     /// Families of AMD GPUs to compile for without hardware, by Mesa's RADV: vega20, navi21, gfx1100, …
     #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
     families: Vec<String>,
@@ -203,7 +208,7 @@ impl Stats {
             batch,
             size,
             classes: 10,
-            precision: Default::default(),
+            precision: self.precision,
         };
         let mut all = of_step(&step)?;
         all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));

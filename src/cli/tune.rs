@@ -22,7 +22,8 @@ use std::sync::Arc;
 ///
 /// With CONFIG, tunes every step that the config's stages run (pretraining, training, evaluation);
 /// this reads its datasets. Without, tunes a supervised training step and an evaluation of the given
-/// sizes. Every variant of every op in them runs at its shapes and is compared with the naive
+/// sizes. With --precision f16 the steps of training and pretraining run in halves; evaluation stays in f32.
+/// Every variant of every op in them runs at its shapes and is compared with the naive
 /// variant. Those that agree race, and the winners go into a table that `study run`, `pretrain` and
 /// `train` read with --kernels FILE. What the table holds already, for unchanged kernels, is not
 /// raced again.
@@ -31,6 +32,7 @@ use std::sync::Arc;
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab tune configs/smoke.toml
+  wgslab tune --size 32 --batch 64 --precision f16
   wgslab tune --size 32 --batch 64 --out kernels.json --export samples.csv"
 )]
 pub(super) struct Tune {
@@ -77,7 +79,10 @@ impl Tune {
                 self.show(&gpu, &table?)
             }
             Some(path) => {
-                let config = Config::load(path)?;
+                let mut config = Config::load(path)?;
+                if let Some(precision) = self.network.precision {
+                    config = config.pretrained_in(precision)?.trained_in(precision)?;
+                }
                 // `study run` looks for decoded images there.
                 options.job(&config, &default_out(path), |job| {
                     let table = job.tune(&self.out)?;
@@ -98,7 +103,7 @@ impl Tune {
             batch: self.batch,
             size: self.size,
             classes: self.classes,
-            precision: Default::default(),
+            precision: self.network.precision.unwrap_or_default(),
         };
         Ok([step.record()?.0, step.record_evaluation()?.0])
     }

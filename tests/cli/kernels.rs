@@ -87,6 +87,21 @@ fn a_config_is_tuned_whole() {
     fails_on_device(&dir, &late, 2, &["plain", "without a table", "--tune"]);
 }
 
+/// In f16, training has ops of halves to tune; the step of the evaluation stays in f32.
+#[test]
+fn a_step_in_halves_is_tuned() {
+    if !adapter("a_step_in_halves_is_tuned") {
+        return;
+    }
+    let dir = empty();
+    let tune = ["tune", "--size", "8", "--batch", "2", "--width", "0.05", "--precision", "f16", "--out", "t.json"];
+    let output = common::wgslab(dir.path(), &tune).output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", said(&output));
+    let of = |elements: &str| table.lines().filter(|l| l.contains(" conv2d") && l.contains(elements)).count();
+    assert!(of("F16 [") > 0 && of("F32 [") > 0 && table.contains("packed"), "{table}");
+}
+
 /// A table of kernels is made, used and kept beside the run that used it. A table that would change the kernels of a
 /// run is refused.
 #[test]
