@@ -3,14 +3,14 @@
 use super::network::NetworkOptions;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, size, table, temporary};
+use super::roofline::given;
 use super::stats::compiled;
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
-use crate::lab::roofline::Roof;
 use crate::lab::statistics::of_step;
 use crate::lab::step::Ready;
-use crate::lab::{Environment, Figures, Spread, Timer};
+use crate::lab::{Figures, Spread, Timer};
 use crate::nn::Backbone;
 use crate::nn::step::{MeasuredStep, TrainingStep};
 use crate::study::{Job, Phase};
@@ -147,7 +147,14 @@ impl ProfileStep {
             }
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
-            let mut found = profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)?;
+            let mut found = profile::profile_until(
+                job.gpu,
+                &ready,
+                self.steps,
+                timer,
+                given(self.roof.as_deref(), job.gpu)?,
+                job.stop,
+            )?;
             found.compiled = compiled(job.gpu, |c| of_step(ready.plan.schedule(), c, job.gpu.tree()));
             Ok(found)
         })?;
@@ -157,14 +164,6 @@ impl ProfileStep {
             files::write_atomic(path, page::page(&found)?.as_bytes())?;
         }
         print(&self.report(&found))
-    }
-
-    /// The roofs to judge by, if any.
-    fn roof(&self, gpu: &Gpu) -> Result<Option<Roof>> {
-        let Some(path) = &self.roof else { return Ok(None) };
-        let roof = Roof::load(path)?;
-        Environment::of(gpu).expect_same_device(&roof.environment, &path.display().to_string())?;
-        Ok(Some(roof))
     }
 
     fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {

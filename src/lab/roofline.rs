@@ -14,8 +14,9 @@ pub use probe::{Probe, kernels};
 
 use super::{Environment, Spread};
 use crate::base::{Error, Result, files};
-use crate::device::Gpu;
 use crate::device::tune::{Rules, race};
+use crate::device::{Caps, Gpu};
+use crate::kernels::estimate::Rates;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -154,6 +155,20 @@ impl Roof {
     /// above 1 only if the operands lie in a cache.
     pub fn share(&self, flops: u64, bytes: u64, ms: f64) -> Option<f64> {
         Some(self.least_ms(flops, bytes)? / ms)
+    }
+
+    /// The rates that the model of flops and bytes divides by (`kernels/catalog/estimate.rs`): those that were measured, and
+    /// the usual ones of the adapter's kind for the others.
+    pub fn rates(&self, caps: &Caps) -> Rates {
+        let usual = Rates::usual(caps);
+        Rates {
+            gflop_per_s: self.f32.median().unwrap_or(usual.gflop_per_s),
+            memory_gb_per_s: self.copy.median().unwrap_or(usual.memory_gb_per_s),
+            cache_gb_per_s: self.cache.median().unwrap_or(usual.cache_gb_per_s),
+            workgroup_gb_per_s: self.workgroup.median().unwrap_or(usual.workgroup_gb_per_s),
+            launch_us: self.dependent_launch.median().unwrap_or(usual.launch_us).max(0.0), // a difference of two times
+            ..usual
+        }
     }
 
     /// Reads a file. An error says what in it does not fit the schema.

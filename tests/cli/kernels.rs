@@ -128,7 +128,7 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     let again = common::wgslab(dir.path(), &[&tune[..], &["--export", "t.csv"]].concat()).output().unwrap();
     assert!(said(&again).contains("0 ops tuned"), "an op was tuned twice");
     let exported = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
-    assert!(exported.starts_with("op,variant,won,sample,ms,refused\n"), "{exported}");
+    assert!(exported.starts_with("op,variant,won,sample,ms,estimate_ms,tie,refused\n"), "{exported}");
     let table: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.path().join("t.json")).unwrap()).unwrap();
     for (op, entry) in table["entries"].as_object().unwrap() {
         let samples: usize =
