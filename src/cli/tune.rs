@@ -9,10 +9,9 @@ use super::signals;
 use super::stats::told;
 use super::study::default_out;
 use crate::base::{Error, Result};
-use crate::device::tie::Made;
+use crate::device::Gpu;
 use crate::device::tune::Table;
-use crate::device::{Gpu, Kernel};
-use crate::kernels::tune::Tuning;
+use crate::kernels::tune::{Told, Tuning};
 use crate::kernels::{fuse, tune};
 use crate::lab::{Environment, tuning_export};
 use crate::nn::step::TrainingStep;
@@ -106,7 +105,7 @@ impl Tune {
     }
 
     /// What races go by: the roofs that were given, and a compiler that tells.
-    fn tuning<'a>(&self, gpu: &Gpu, told: &'a dyn Fn(&[Kernel]) -> Option<Made>) -> Result<Tuning<'a>> {
+    fn tuning<'a>(&self, gpu: &Gpu, told: Told<'a>) -> Result<Tuning<'a>> {
         let usual = Tuning::usual(gpu.caps());
         let roof = given(self.roof.as_deref(), gpu)?;
         let rates = roof.map_or(usual.rates, |roof| roof.rates(gpu.caps()));

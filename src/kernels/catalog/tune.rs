@@ -102,15 +102,17 @@ pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<boo
     }
 }
 
+/// Says what a compiler makes of a candidate's kernels, if it tells anything.
+pub type Told<'a> = &'a dyn Fn(&[Kernel]) -> Option<Made>;
+
 /// What a race goes by.
 pub struct Tuning<'a> {
     /// How long it may take.
     pub rules: Rules,
     /// The adapter's rates, by which the candidates are put in order.
     pub rates: Rates,
-    /// What the compiler of the driver in use makes of a candidate's kernels, if it tells anything. It is asked where times
-    /// cannot be told apart.
-    pub told: Option<&'a dyn Fn(&[Kernel]) -> Option<Made>>,
+    /// The compiler of the driver in use, which is asked where times cannot be told apart.
+    pub told: Option<Told<'a>>,
 }
 
 impl Tuning<'_> {
