@@ -25,6 +25,7 @@ use wgslab::device::tune::Table;
 use wgslab::device::{Dispatch, Gpu, GpuOptions};
 use wgslab::lab::step::{Host, Ready};
 use wgslab::lab::{Environment, Spread};
+use wgslab::nn::Precision;
 use wgslab::tape::demand::padded;
 
 /// Times whole training steps
@@ -49,6 +50,9 @@ struct Arguments {
     /// Pixels of the side of a ViT's patch
     #[arg(long, default_value_t = 8, value_parser = at_least_one())]
     patch: usize,
+    /// The elements of activations
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    precision: Precision,
     /// Timed steps; simclr times an epoch instead
     #[arg(long, default_value_t = 5, value_parser = at_least_one())]
     steps: usize,
@@ -68,6 +72,11 @@ struct Arguments {
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let all = [Precision::F32, Precision::F16];
+    all.into_iter().find(|p| p.to_string() == text).ok_or_else(|| "use f32 or f16".to_string())
 }
 
 fn run() -> Result<()> {
@@ -95,7 +104,7 @@ fn run() -> Result<()> {
     let report = serde_json::json!({
         "schema": "wgslab-step/1", "environment": Environment::of(&gpu),
         "model": a.model, "stem": "3x3", "width": a.width, "size": a.size, "channels": a.channels, "batch": a.batch,
-        "steps": count, "images_per_s": a.batch as f64 / each_ms * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
+        "precision": a.precision, "steps": count, "images_per_s": a.batch as f64 / each_ms * 1e3, "gflop_per_s": flops as f64 / median * 1e-6,
         "step_ms": step, "samples_ms": samples_ms, "time_to_first_step_ms": to_first_ms,
         "record_ms": p.record_ms, "compile_ms": p.schedule_ms + p.compile_ms, "first_step_ms": p.first_step_ms,
         "encode_ms": encode, "device_ms": median - encode, "encode_share": encode / median,

@@ -24,7 +24,7 @@ use wgslab::data::store::ImageStore;
 use wgslab::device::{Gpu, GpuOptions, Ticket};
 use wgslab::kernels::fuse;
 use wgslab::lab::{Environment, Spread};
-use wgslab::nn::{ResNet, Stem};
+use wgslab::nn::{Precision, ResNet, Stem};
 use wgslab::tape::{Feed, Plan, Schedule, State};
 
 /// Times streamed and resident steps
@@ -103,7 +103,7 @@ struct Way {
 impl Way {
     fn new(gpu: &Gpu, store: ImageStore, mut state: State, a: &Arguments) -> Result<Way> {
         let backbone = ResNet::resnet18(Stem::Small, a.width, a.channels);
-        let (tape, params) = simclr::record(&store, &backbone, a.batch, a.size as u32)?;
+        let (tape, params) = simclr::record(&store, &backbone, a.batch, a.size as u32, Precision::F32)?;
         params.fill(gpu, &mut state, 0)?;
         state.insert_missing(gpu, &tape.state_types())?;
         let plan = Plan::new(gpu, Schedule::new(&tape, &fuse::options(gpu.caps()))?, &state)?;

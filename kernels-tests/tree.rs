@@ -6,7 +6,7 @@ use libtest_mimic::{Failed, Trial};
 use std::sync::Arc;
 use wgslab::device::tune::{Rules, Table};
 use wgslab::device::{Gpu, GpuOptions, Tree};
-use wgslab::kernels::tune::{missing, tune};
+use wgslab::kernels::tune::{Tuning, missing, tune};
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type};
 
 /// The shader piece that the tests here edit.
@@ -109,7 +109,9 @@ fn tuned() -> Result<(), String> {
     let schedule = record().map_err(text)?;
     let mut table = Table::new(&committed.adapter().name, &committed.adapter().driver);
     for subject in missing(&committed, &schedule, &table).map_err(text)? {
-        let entry = tune(&committed, &subject, &Rules { rounds: 1, ..Rules::default() }).map_err(text)?;
+        let usual = Tuning::usual(committed.caps());
+        let once = Tuning { rules: Rules { rounds: 1, ..usual.rules }, ..usual };
+        let entry = tune(&committed, &subject, &once).map_err(text)?;
         table.entries.insert(subject.key.clone(), entry);
     }
     let launched = schedule.kernels().flat_map(|k| &k.pieces).next().ok_or("matmul launches nothing")?.path;

@@ -4,9 +4,9 @@ use crate::harness::device::gpu;
 use crate::harness::text;
 use libtest_mimic::{Failed, Trial};
 use wgslab::base::Result as BaseResult;
-use wgslab::device::tune::{Rules, Table};
+use wgslab::device::tune::Table;
 use wgslab::device::{Caps, Kernel, Piece, groups_1d};
-use wgslab::kernels::tune::{Subject, chooser, key, missing, tune};
+use wgslab::kernels::tune::{Subject, Tuning, chooser, key, missing, tune};
 use wgslab::tape::{Cost, Emit, Op, Options, Schedule, Slot, Tape, Type};
 
 /// The trials.
@@ -35,7 +35,7 @@ fn winner_runs() -> Result<(), String> {
     let mut table = Table::new(&gpu.adapter().name, &gpu.adapter().driver);
     let subjects = missing(&gpu, &schedule, &table).map_err(text)?;
     let [subject] = subjects.as_slice() else { return Err(format!("one op to tune, not {subjects:?}")) };
-    let entry = tune(&gpu, subject, &Rules::default()).map_err(text)?;
+    let entry = tune(&gpu, subject, &Tuning::usual(gpu.caps())).map_err(text)?;
     if !entry.refused.is_empty() || entry.median_ms.len() != subject.variants.len() {
         return Err(format!("every variant of matmul is correct and must be timed: {entry:?}"));
     }
@@ -118,13 +118,13 @@ fn subject(offered: &'static [&'static str]) -> Result<Subject, String> {
 fn wrong_is_refused() -> Result<(), String> {
     let gpu = gpu(false)?;
     for offered in [&["wrong", "naive"] as &[_], &["wrong", "right", "right too"]] {
-        let entry = tune(&gpu, &subject(offered)?, &Rules::default()).map_err(text)?;
+        let entry = tune(&gpu, &subject(offered)?, &Tuning::usual(gpu.caps())).map_err(text)?;
         let why = entry.refused.get("wrong").cloned().unwrap_or_default();
         if !why.contains("element 999") || entry.median_ms.contains_key("wrong") || entry.variant == "wrong" {
             return Err(format!("the wrong candidate must be refused with the place of its error: {entry:?}"));
         }
     }
-    match tune(&gpu, &subject(&["wrong", "right"])?, &Rules::default()) {
+    match tune(&gpu, &subject(&["wrong", "right"])?, &Tuning::usual(gpu.caps())) {
         Err(e) if e.to_string().contains("no two variants") => Ok(()),
         other => Err(format!("a lone pair that differs must be an error, not {other:?}")),
     }

@@ -128,7 +128,9 @@
 //!   after the backward pass, this makes "all or nothing" hold for running statistics recorded before it, too.
 //! - Running statistics, EMA teachers and queues are ordinary in-place ops, not part of batch norm or a loss.
 //! - Variants are chosen by the adapter's kind and the shape, or by a table that `wgslab tune` fills
-//!   (`kernels/catalog/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. `study run` tunes by itself on a GPU; on a
+//!   (`kernels/catalog/tune.rs`, `device/tune.rs`) and a study keeps beside its runs. A race begins in the order of a model of
+//!   flops and bytes, which reads the launches that an op would record (`kernels/catalog/estimate.rs`); where times are equal, a
+//!   driver's compiler decides, if it tells anything (`device/tie.rs`). `study run` tunes by itself on a GPU; on a
 //!   software driver it does with `--tune` alone: there it would take longer than the smoke study, and the order that ops
 //!   offer was measured there. Parts of a study never tune.
 //! - A 1×1 convolution is a product of matrices only where its planes fill tiles; else its columns run on from one image to

@@ -180,6 +180,35 @@ fn a_stage_of_a_study_is_profiled_with_its_augmentation() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is written");
 }
 
+/// An option chooses halves for a plain step, and for the profiled method of a config that asks for f32 or for f16.
+#[test]
+fn a_step_is_profiled_in_the_precision_asked_for() {
+    if !adapter("a_step_is_profiled_in_the_precision_asked_for") {
+        return;
+    }
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let config = "[data]\nspecs = [\"phantom:covid?train=16&val=8&test=8\"]\nstore_size = 16\nimage_size = 8\n\
+                  [model]\nwidth = 0.125\n[pretraining]\nmethods = [\"simclr\", \"byol\"]\nbatch_size = 4\n\
+                  [pretraining.simclr]\nprecision = \"f16\"\n[pretraining.byol]\nprecision = \"f32\"\n[training]\nbatch_size = 8\n";
+    std::fs::write(dir.path().join("c.toml"), config).unwrap();
+    let of = |words: &[&'static str]| [&["c.toml", "--steps", "1"][..], words].concat();
+    for (words, halves) in [
+        ([&TINY[1..], &["--precision", "f16"]].concat(), true),
+        (of(&["--method", "simclr", "--precision", "f32"]), false),
+        (of(&["--method", "byol", "--precision", "f16"]), true),
+        (of(&["--stage", "train", "--precision", "f16"]), true),
+    ] {
+        let said = prints(dir.path(), &[&["profile", "--json", "p.json", "--quiet"][..], &words[..]].concat());
+        let p = json(&dir.path().join("p.json"));
+        let entries: Vec<&str> = list(&p, "launches").iter().map(|l| l["entry"].as_str().unwrap()).collect();
+        assert_eq!(entries.contains(&"cast.forward"), halves, "{words:?}: {said}");
+        assert_eq!(p["subject"].as_str().unwrap().contains(" in f16"), halves, "{words:?}: {}", p["subject"]);
+    }
+    let output = wgslab(dir.path(), &["profile", "--precision", "f8"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("f32, f16"), "{said}");
+}
+
 #[test]
 fn a_step_of_nothing_is_refused() {
     let dir = tempfile::tempdir().unwrap();

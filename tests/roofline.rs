@@ -7,6 +7,7 @@ mod common;
 use common::{adapter, alone, in_three, wgslab};
 use wgslab::device::dispatch::ParamBlocks;
 use wgslab::device::{Dispatch, Gpu, GpuOptions, Kernel, Piece};
+use wgslab::kernels::estimate::Rates;
 use wgslab::lab::roofline::{self, Peak, Point, Probe, Roof};
 use wgslab::lab::{Report, Spread};
 
@@ -166,6 +167,19 @@ fn the_nearer_roof_binds_and_a_file_comes_back_as_it_was() {
     // 10⁹ flops take 10 ms at the peak rate, 10⁸ bytes take 10 ms at the bandwidth.
     assert_eq!(roof.share(1_000_000_000, 1000, 20.0), Some(0.5));
     assert_eq!(roof.share(1000, 100_000_000, 40.0), Some(0.25));
+    // What was measured stands in the place of what is usual.
+    let (rates, usual) = (roof.rates(gpu.caps()), Rates::usual(gpu.caps()));
+    let due = Rates {
+        gflop_per_s: 100.0,
+        memory_gb_per_s: 10.0,
+        cache_gb_per_s: 40.0,
+        workgroup_gb_per_s: 80.0,
+        launch_us: 5.0,
+        ..usual
+    };
+    assert_eq!(rates, due);
+    let bare = Roof { copy: Peak { value: None, how: "not there".into() }, ..roof.clone() };
+    assert_eq!(bare.rates(gpu.caps()).memory_gb_per_s, usual.memory_gb_per_s);
     let path = dir.path().join("roof.json");
     roof.save(&path).unwrap();
     assert_eq!(Roof::load(&path).unwrap(), roof);

@@ -134,6 +134,25 @@ fn kernels_of_models_are_those_of_the_committed_table() {
     }
 }
 
+/// A GPU has `shader-f16`: the products of an f16 step run in it, and the step in f32 has no kernel of halves.
+#[test]
+fn the_kernels_of_a_step_in_halves_are_those_of_halves() {
+    if !has_radv("the_kernels_of_a_step_in_halves_are_those_of_halves") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let of = |precision| {
+        let words = ["conv2d", "--model", "resnet18", "--batch", "2", "--size", "32", "--precision", precision];
+        let variants: Vec<String> = stats(dir.path(), &words).0.rows.into_iter().map(|r| r.variant).collect();
+        assert!(variants.len() > 3, "{variants:?}");
+        variants.iter().filter(|v| v.as_str() == "tiled_f16").count()
+    };
+    assert_eq!(of("f32"), 0);
+    assert!(of("f16") > 3);
+    let output = wgslab(dir.path(), &["kernels", "stats", "conv2d", "--precision", "f16"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("--model"));
+}
+
 #[test]
 fn an_edit_is_judged_by_its_figures() {
     if !has_radv("an_edit_is_judged_by_its_figures") {

@@ -28,11 +28,13 @@ pub enum Model {
 pub fn subject(gpu: &Gpu, a: &Arguments) -> Result<MeasuredStep<'static>> {
     let resnet = ResNet::resnet18(Stem::Small, a.width, a.channels);
     let labelled = |model: Arc<dyn Backbone>| {
-        TrainingStep { model, batch: a.batch, size: a.size, classes: CLASSES, precision: Default::default() }.measured()
+        let Arguments { batch, size, precision, .. } = *a;
+        precision.expect_taken(model.as_ref())?;
+        Ok(TrainingStep { model, batch, size, classes: CLASSES, precision }.measured())
     };
     match a.model {
-        Model::Resnet18 => Ok(labelled(Arc::new(resnet))),
-        Model::Vit => Ok(labelled(Arc::new(Vit::tiny(a.patch, a.channels)))),
+        Model::Resnet18 => labelled(Arc::new(resnet)),
+        Model::Vit => labelled(Arc::new(Vit::tiny(a.patch, a.channels))),
         Model::Simclr => simclr(gpu, resnet, a),
     }
 }
@@ -42,13 +44,13 @@ fn simclr(gpu: &Gpu, backbone: ResNet, a: &Arguments) -> Result<MeasuredStep<'st
     let (mut rng, mut state) = (Rng::new(0, 0, 0), State::new());
     let pixels: Vec<u8> = (0..a.images * a.channels * a.size * a.size).map(|_| rng.below(256) as u8).collect();
     let store = ImageStore::upload(gpu, &mut state, "train", &pixels, [a.size, a.channels], None)?;
-    let (batch, out) = (a.batch, a.size as u32);
+    let (batch, out, precision) = (a.batch, a.size as u32, a.precision);
     let name = format!("a step of SimCLR with resnet18 × {}", backbone.width);
     let indices: Vec<u32> = rng.permutation(a.images).into_iter().take(batch).map(|i| i as u32).collect();
     Ok(MeasuredStep {
         name,
         images: batch,
-        record: Box::new(move || simclr::record(&store, &backbone, batch, out)),
+        record: Box::new(move || simclr::record(&store, &backbone, batch, out, precision)),
         state,
         inputs: vec![("indices", bytemuck::cast_slice(&indices).to_vec())],
         scalars: vec![("epoch".to_string(), 0.0), ("lr".to_string(), 1e-3)],

@@ -34,7 +34,8 @@ use std::sync::Arc;
 /// Where the driver tells what it compiles (VK_KHR_pipeline_executable_properties), registers,
 /// spills, waves, instructions and the share of multiply-adds in the main loop stand beside the
 /// times, as `wgslab kernels stats` has them; of several kernels of a row those of the one with the
-/// most registers. Other drivers give no such columns, and `"compiled": null` in the file of --json.
+/// most registers. --csv and --html have them, too. Other drivers give no such columns (in --csv empty
+/// ones), and `"compiled": null` in the file of --json.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,

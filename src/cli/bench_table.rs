@@ -171,9 +171,22 @@ mod tests {
         assert_eq!(head[at..at + 5], Figures::HEADS);
         assert!(lines[3..].iter().any(|l| l.contains("96") && l.contains("1234") && l.contains("88 %")), "{lines:?}");
         assert!(!lines.iter().any(|l| l.split_whitespace().any(|w| w == "24")), "the packing has fewer registers");
+        // So they do in the other files.
+        let columns = |r: &Report| {
+            let csv = r.csv().unwrap(); // in which nothing has a comma of its own
+            let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+            let cell = |name: &str| lines[1][lines[0].iter().position(|h| *h == name).unwrap()].to_string();
+            ["compiled_kernel", "registers", "spills", "waves", "instructions", "fma_share", "latency"].map(cell)
+        };
+        assert_eq!(columns(&full), ["conv2d.forward", "96", "0", "8", "1234", "0.876", ""]);
+        let page = full.html().unwrap();
+        let heads = Figures::HEADS.map(|h| format!("<th>{h}</th>")).concat();
+        assert!(page.contains(&heads) && page.contains("<td>96</td><td>0</td><td>8</td><td>1234</td><td>88 %</td>"));
         for none in ["", ", \"compiled\": null"] {
             let bare = read(&row(none));
             assert!(bare.rows[0].compiled.is_none() && !report(&bare).contains("registers"));
+            assert_eq!(columns(&bare), [""; 7]);
+            assert!(!bare.html().unwrap().contains("<th>registers</th>"));
             assert!(serde_json::to_string(&bare).unwrap().contains("\"compiled\":null"));
         }
     }

@@ -1,9 +1,9 @@
 //! The options that choose a network if no config does.
 
 use crate::base::{Error, Result};
-use crate::nn::{Backbone, GlobalPool, Model, Stem, backbone};
+use crate::nn::{Backbone, GlobalPool, Model, Precision, Stem, backbone};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::sync::Arc;
 
 /// A network of given sizes.
@@ -24,6 +24,14 @@ pub(super) struct NetworkOptions {
     /// Without a config: side of the ViT's patches in pixels
     #[arg(long, default_value_t = 8)]
     patch: usize,
+    /// The elements of activations, f32 or f16 [default: f32; of a CONFIG, what its methods ask for]
+    #[arg(long, value_name = "f32|f16", value_parser = precision())]
+    pub precision: Option<Precision>,
+}
+
+/// Reads the elements of activations as configs spell them.
+pub(super) fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "f16"]).map(|name| if name == "f16" { Precision::F16 } else { Precision::F32 })
 }
 
 impl NetworkOptions {

@@ -3,14 +3,14 @@
 use super::network::NetworkOptions;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, size, table, temporary};
+use super::roofline::given;
 use super::stats::compiled;
 use crate::base::{Error, Result, files};
 use crate::device::Gpu;
 use crate::lab::profile::{self, Profile, Sum, page, trace};
-use crate::lab::roofline::Roof;
 use crate::lab::statistics::of_step;
 use crate::lab::step::Ready;
-use crate::lab::{Environment, Figures, Spread, Timer};
+use crate::lab::{Figures, Spread, Timer};
 use crate::nn::Backbone;
 use crate::nn::step::{MeasuredStep, TrainingStep};
 use crate::study::{Job, Phase};
@@ -38,8 +38,10 @@ use std::sync::Arc;
     after_help = "Examples:
   wgslab profile --model resnet18 --size 32 --batch 8 --html profile.html
   wgslab profile --model vit_tiny --patch 4 --size 32 --batch 8
+  wgslab profile --model resnet18 --precision f16
   wgslab profile configs/smoke.toml --stage pretrain --method byol --trace trace.json
       open ui.perfetto.dev and drop trace.json there
+  wgslab profile configs/smoke.toml --precision f16    the step of its first method, in f16
   wgslab profile --batch 4 --steps 1 --recording step.json"
 )]
 pub(super) struct ProfileStep {
@@ -125,6 +127,16 @@ impl ProfileStep {
             }
             config.pretraining.methods = vec![method.clone()];
         }
+        if let (Some(precision), Some(_)) = (self.network.precision, study) {
+            config = match self.stage {
+                // Only the method whose step is recorded must be able to have it.
+                StudyStage::Pretrain => {
+                    config.pretraining.methods = vec![config.pretraining.first().to_string()];
+                    config.pretrained_in(precision)?
+                }
+                StudyStage::Train => config.trained_in(precision)?,
+            };
+        }
         // The decoded images of a study's step are cached in a temporary folder.
         let folder = temporary()?;
         let found = options.job(&config, folder.path(), |job| {
@@ -135,7 +147,14 @@ impl ProfileStep {
             }
             let timestamps = job.gpu.has_timestamps() && !self.wall_clock;
             let timer = if timestamps { Timer::Timestamps } else { Timer::Wall };
-            let mut found = profile::profile_until(job.gpu, &ready, self.steps, timer, self.roof(job.gpu)?, job.stop)?;
+            let mut found = profile::profile_until(
+                job.gpu,
+                &ready,
+                self.steps,
+                timer,
+                given(self.roof.as_deref(), job.gpu)?,
+                job.stop,
+            )?;
             found.compiled = compiled(job.gpu, |c| of_step(ready.plan.schedule(), c, job.gpu.tree()));
             Ok(found)
         })?;
@@ -147,17 +166,10 @@ impl ProfileStep {
         print(&self.report(&found))
     }
 
-    /// The roofs to judge by, if any.
-    fn roof(&self, gpu: &Gpu) -> Result<Option<Roof>> {
-        let Some(path) = &self.roof else { return Ok(None) };
-        let roof = Roof::load(path)?;
-        Environment::of(gpu).expect_same_device(&roof.environment, &path.display().to_string())?;
-        Ok(Some(roof))
-    }
-
     fn of(&self, model: Arc<dyn Backbone>, gpu: &Gpu) -> Result<MeasuredStep<'static>> {
-        let step =
-            TrainingStep { model, batch: self.batch, size: self.size, classes: 10, precision: Default::default() };
+        let precision = self.network.precision.unwrap_or_default();
+        let step = TrainingStep { model, batch: self.batch, size: self.size, classes: 10, precision };
+        precision.expect_taken(step.model.as_ref())?;
         step.expect_bindable(gpu)?;
         Ok(MeasuredStep { recompute: self.recompute, ..step.measured() })
     }

@@ -1,11 +1,20 @@
-//! Shows the roofs of an adapter on the terminal, for the commands that measure them.
+//! The roofs of an adapter, for the commands that measure, read and show them.
 
 use super::output;
 use crate::base::{Result, files};
-use crate::lab::Report;
+use crate::device::Gpu;
 use crate::lab::roofline::{Point, Roof, svg};
 use crate::lab::spread::figures;
+use crate::lab::{Environment, Report};
 use std::path::Path;
+
+/// The roofs of `gpu` in the file of --roof, if one was given.
+pub(super) fn given(path: Option<&Path>, gpu: &Gpu) -> Result<Option<Roof>> {
+    let Some(path) = path else { return Ok(None) };
+    let roof = Roof::load(path)?;
+    Environment::of(gpu).expect_same_device(&roof.environment, &path.display().to_string())?;
+    Ok(Some(roof))
+}
 
 /// Writes into each row of `report` how near to the roofs it is, draws both as `picture`, and saves the roofs beside
 /// it.

@@ -1,19 +1,23 @@
 //! `wgslab kernels stats`.
 
 use super::listener::Listener;
+use super::network::precision;
 use super::options::Options;
 use super::output::{complain, expect_writable, print, table};
 use super::signals;
 use crate::base::{Error, Progress, Result, files};
+use crate::device::tie::Made;
 use crate::device::{Gpu, Kernel};
+use crate::lab::Figures;
 use crate::lab::statistics::asked::{Asked, Whose, radv};
 use crate::lab::statistics::compare::{Change, Verdict, compare};
 use crate::lab::statistics::models::of_step;
-use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, of_driver_in_use, serve, subjects};
+use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, figures, of_driver_in_use, serve, subjects};
 use crate::nn::step::TrainingStep;
-use crate::nn::{GlobalPool, Model, Stem, backbone};
+use crate::nn::{GlobalPool, Model, Precision, Stem, backbone};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +40,8 @@ use std::sync::atomic::Ordering;
   wgslab kernels stats conv2d --case '3x3 stride 2' --for gfx1100
   wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
   wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse
-  wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches"
+  wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches
+  wgslab kernels stats --model resnet18 --precision f16 --for gfx1100"
 )]
 pub(super) struct Stats {
     /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
@@ -58,6 +63,9 @@ pub(super) struct Stats {
     /// With --model: side of the images in pixels; a ViT has 64 patches
     #[arg(long, value_name = "N", default_value_t = 32, requires = "model")]
     size: usize,
+    /// With --model: the elements of activations, f32 or f16
+    #[arg(long, value_name = "f32|f16", default_value = "f32", requires = "model", value_parser = precision())]
+    precision: Precision,
     /// Families of AMD GPUs to compile for without hardware, by Mesa's RADV: vega20, navi21, gfx1100, …
     #[arg(long = "for", value_name = "FAMILY,…", value_delimiter = ',')]
     families: Vec<String>,
@@ -103,12 +111,29 @@ pub(super) fn assembly(kernel: &Kernel, family: Option<&str>, options: &Options)
 /// that is a warning.
 pub(super) fn compiled<T>(gpu: &Gpu, ask: impl FnOnce(&mut Asked) -> Result<T>) -> Option<T> {
     let asked = this_program().and_then(|program| of_driver_in_use(gpu, &program));
-    match asked.and_then(|compiler| compiler.map(|mut c| ask(&mut c)).transpose()) {
-        Ok(told) => told,
-        Err(e) => {
-            complain(&format!("warning: what the driver's compiler says of the kernels is left out: {e}"));
-            None
+    or_warn(asked.and_then(|compiler| compiler.map(|mut c| ask(&mut c)).transpose()))
+}
+
+fn or_warn<T>(asked: Result<Option<T>>) -> Option<T> {
+    asked.unwrap_or_else(|e| {
+        complain(&format!("warning: what the driver's compiler says of the kernels is left out: {e}"));
+        None
+    })
+}
+
+/// What the compiler of the driver in use makes of the kernels of a candidate. It is started where it is asked first; one that
+/// tells nothing, or fails, is not asked again.
+pub(super) fn told(gpu: &Gpu) -> impl Fn(&[Kernel]) -> Option<Made> + '_ {
+    let started: RefCell<Option<Option<Asked>>> = RefCell::new(None);
+    move |kernels| {
+        let mut started = started.borrow_mut();
+        let start = || or_warn(this_program().and_then(|program| of_driver_in_use(gpu, &program)));
+        let compiler = started.get_or_insert_with(start).as_mut()?;
+        let made = or_warn(figures(compiler, kernels, gpu.tree()).map(Some));
+        if made.is_none() {
+            *started = Some(None);
         }
+        Some(Figures::together(&made?))
     }
 }
 
@@ -198,13 +223,8 @@ impl Stats {
             patch_size: Some(size / PATCHES),
             global_pool: Some(GlobalPool::Token),
         };
-        let step = TrainingStep {
-            model: model.settled().backbone(3)?,
-            batch,
-            size,
-            classes: 10,
-            precision: Default::default(),
-        };
+        let step =
+            TrainingStep { model: model.settled().backbone(3)?, batch, size, classes: 10, precision: self.precision };
         let mut all = of_step(&step)?;
         all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
         Ok(all)

@@ -7,8 +7,10 @@ use super::list::List;
 use super::merge::Merge;
 use super::options::{Options, config};
 use super::output::{complain, print, results};
+use super::stats::told;
 use super::verify::Verify;
 use crate::base::{Error, Result};
+use crate::kernels::tune::Tuning;
 use crate::study::results::{gather, write_csv};
 use crate::study::{self, Failed, Job, Manner, Selection, cells, report};
 use clap::{Args, Subcommand};
@@ -153,7 +155,9 @@ impl Run {
             return forecast::dry_run(options, &config, &out, selection);
         }
         let found = options.job(&config, &out, |job| {
-            let kernels = if self.races(job)? { job.tuned()? } else { job.kernels.clone() };
+            let compiler = told(job.gpu);
+            let tuning = Tuning { told: Some(&compiler), ..Tuning::usual(job.gpu.caps()) };
+            let kernels = if self.races(job)? { job.tuned(&tuning)? } else { job.kernels.clone() };
             let manner = Manner {
                 no_wait: self.no_wait,
                 redo_damaged: self.redo_damaged,

@@ -4,11 +4,14 @@ use super::listener::{Listener, waiting};
 use super::network::NetworkOptions;
 use super::options::Options;
 use super::output::print;
+use super::roofline::given;
 use super::signals;
+use super::stats::told;
 use super::study::default_out;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
 use crate::device::tune::Table;
+use crate::kernels::tune::{Told, Tuning};
 use crate::kernels::{fuse, tune};
 use crate::lab::{Environment, tuning_export};
 use crate::nn::step::TrainingStep;
@@ -22,15 +25,19 @@ use std::sync::Arc;
 ///
 /// With CONFIG, tunes every step that the config's stages run (pretraining, training, evaluation);
 /// this reads its datasets. Without, tunes a supervised training step and an evaluation of the given
-/// sizes. Every variant of every op in them runs at its shapes and is compared with the naive
-/// variant. Those that agree race, and the winners go into a table that `study run`, `pretrain` and
-/// `train` read with --kernels FILE. What the table holds already, for unchanged kernels, is not
+/// sizes. With --precision f16 the steps of training run in halves; evaluation stays in f32. Every
+/// variant of every op in them runs at its shapes and is compared with the naive variant. Those that
+/// agree race, in the order that a model of flops and bytes expects, and the winners go into a table
+/// that `study run`, `pretrain` and `train` read with --kernels FILE. Where times cannot be told apart
+/// and the driver tells what it compiles (VK_KHR_pipeline_executable_properties), fewer spills win,
+/// then more waves, then less latency. What the table holds already, for unchanged kernels, is not
 /// raced again.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
   wgslab tune configs/smoke.toml
+  wgslab tune --size 32 --batch 64 --precision f16
   wgslab tune --size 32 --batch 64 --out kernels.json --export samples.csv"
 )]
 pub(super) struct Tune {
@@ -51,6 +58,10 @@ pub(super) struct Tune {
     /// The table; what it holds is kept
     #[arg(long, value_name = "FILE", default_value = "kernels.json")]
     out: PathBuf,
+    /// The roofs of this adapter, which `wgslab bench --roofline roof.svg` writes to roof.json: the model that puts the
+    /// candidates in order and says its estimates divides by them [default: usual rates of the adapter's kind]
+    #[arg(long, value_name = "FILE")]
+    roof: Option<PathBuf>,
     /// Write everything that was measured: every candidate, every sample, and why one was refused
     #[arg(long, value_name = "FILE.csv|.json")]
     export: Option<PathBuf>,
@@ -72,19 +83,33 @@ impl Tune {
                     let fusing = tape::Options { choose: &choose, ..fuse::options(gpu.caps()) };
                     tapes.iter().map(|tape| Schedule::new(tape, &fusing)).collect()
                 };
-                let table = study::tune(&gpu, &schedules, &self.out, &*listener, &stop);
+                let compiler = told(&gpu);
+                let with = (self.out.as_path(), &self.tuning(&gpu, &compiler)?);
+                let table = study::tune(&gpu, &schedules, with, &*listener, &stop);
                 listener.clear();
                 self.show(&gpu, &table?)
             }
             Some(path) => {
-                let config = Config::load(path)?;
+                let mut config = Config::load(path)?;
+                if let Some(precision) = self.network.precision {
+                    config = config.pretrained_in(precision)?.trained_in(precision)?;
+                }
                 // `study run` looks for decoded images there.
                 options.job(&config, &default_out(path), |job| {
-                    let table = job.tune(&self.out)?;
+                    let compiler = told(job.gpu);
+                    let table = job.tune(&self.out, &self.tuning(job.gpu, &compiler)?)?;
                     self.show(job.gpu, &table)
                 })
             }
         }
+    }
+
+    /// What races go by: the roofs that were given, and a compiler that tells.
+    fn tuning<'a>(&self, gpu: &Gpu, told: Told<'a>) -> Result<Tuning<'a>> {
+        let usual = Tuning::usual(gpu.caps());
+        let roof = given(self.roof.as_deref(), gpu)?;
+        let rates = roof.map_or(usual.rates, |roof| roof.rates(gpu.caps()));
+        Ok(Tuning { rates, told: Some(told), ..usual })
     }
 
     /// The plain steps of the given sizes: one of training, one of evaluation.
@@ -98,7 +123,7 @@ impl Tune {
             batch: self.batch,
             size: self.size,
             classes: self.classes,
-            precision: Default::default(),
+            precision: self.network.precision.unwrap_or_default(),
         };
         Ok([step.record()?.0, step.record_evaluation()?.0])
     }
@@ -112,7 +137,7 @@ impl Tune {
     }
 }
 
-/// The winner of each op with every median, and how many ops there are.
+/// The winner of each op with every median, what a compiler decided, and how many ops there are.
 fn summary(table: &Table, path: &std::path::Path) -> String {
     let mut lines = Vec::new();
     for (key, e) in &table.entries {
@@ -120,6 +145,7 @@ fn summary(table: &Table, path: &std::path::Path) -> String {
         times.sort_by(|a, b| a.1.total_cmp(b.1));
         let times = times.iter().map(|(v, ms)| format!("{v} {ms:.3} ms")).collect::<Vec<_>>().join(", ");
         lines.push(format!("{:<11} {key}\n            {times}", e.variant));
+        lines.extend(e.tie.iter().map(|why| format!("            equal times, the compiler decides: {why}")));
     }
     lines.push(format!("{} ops in {}", table.entries.len(), path.display()));
     lines.join("\n") + "\n"

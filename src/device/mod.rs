@@ -13,6 +13,7 @@ pub mod shader;
 #[cfg(feature = "cli")]
 pub mod statistics;
 mod template;
+pub mod tie;
 pub mod timing;
 pub mod tree;
 pub mod tune;

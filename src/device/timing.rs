@@ -77,6 +77,11 @@ impl Gpu {
         self.timestamp_period_ns.is_some()
     }
 
+    /// The step of the timestamps in ms; 0 where times are the host's, whose clock is finer than what it measures.
+    pub fn tick_ms(&self) -> f64 {
+        f64::from(self.timestamp_period_ns.unwrap_or(0.0)) * 1e-6
+    }
+
     /// Runs `list` with each dispatch in a pass of its own between two timestamps. Returns the milliseconds of each
     /// dispatch. Separate passes cost a little, so the sum is an upper bound of a plain run.
     pub fn time_each(&self, list: &[Dispatch]) -> Result<Vec<f64>> {

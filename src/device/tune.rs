@@ -98,6 +98,12 @@ pub struct TunedOp {
     /// fewer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples_ms: BTreeMap<String, Vec<f64>>,
+    /// Where times could not be told apart and a compiler's figures decided: which, of the winner and of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie: Option<String>,
+    /// What the model of flops and bytes expected of each candidate before the race, in ms, where it knows all its kernels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub estimate_ms: BTreeMap<String, f64>,
     /// For each candidate that was not allowed to win, the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,

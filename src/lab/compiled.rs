@@ -1,6 +1,7 @@
 //! What the compiler of the driver in use says of a kernel that was timed: figures beside its time, in a bench, a profile
 //! and a watch. `lab::statistics` asks it.
 
+use crate::device::tie::Made;
 use serde::{Deserialize, Serialize};
 
 /// A compiler's figures of a kernel. One that its driver does not tell is `None`.
@@ -37,6 +38,17 @@ impl Figures {
         all.iter().max_by_key(|f| f.registers)
     }
 
+    /// What decides between candidates whose times are equal, of all kernels that one of them launches.
+    pub fn together(all: &[Figures]) -> Made {
+        let of = |figure: fn(&Figures) -> Option<u64>| all.iter().map(figure).collect::<Option<Vec<u64>>>();
+        let sum = |list: Vec<u64>| list.iter().sum();
+        Made {
+            spills: of(|f| f.spills).map(sum),
+            waves: of(|f| f.waves).and_then(|list| list.into_iter().min()),
+            latency: of(|f| f.latency).map(sum),
+        }
+    }
+
     /// The heads of a table's columns, in the order of [`Figures::cells`].
     pub const HEADS: [&'static str; 5] = ["registers", "spills", "waves", "instructions", "fma"];
 
@@ -47,5 +59,19 @@ impl Figures {
         let f = of.unwrap_or(&none);
         let fma = f.fma_share.map_or("-".to_string(), |share| format!("{:.0} %", 100.0 * share));
         [shown(f.registers), shown(f.spills), shown(f.waves), shown(f.instructions), fma]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_of_a_candidate_count_together() {
+        let of = |spills, waves, latency| Figures { spills, waves, latency, ..Figures::default() };
+        let [a, b] = [of(Some(1), Some(16), Some(100)), of(Some(2), Some(8), None)];
+        let both = Figures::together(&[a.clone(), b]);
+        assert_eq!(both, Made { spills: Some(3), waves: Some(8), latency: None });
+        assert_eq!(Figures::together(&[a]), Made { spills: Some(1), waves: Some(16), latency: Some(100) });
     }
 }

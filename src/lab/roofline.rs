@@ -13,9 +13,10 @@ pub use chart::{Point, svg};
 pub use probe::{Probe, kernels};
 
 use super::{Environment, Spread};
-use crate::base::{Error, Result, files};
-use crate::device::Gpu;
+use crate::base::{DType, Error, Result, files};
 use crate::device::tune::{Rules, race};
+use crate::device::{Caps, Cooperative, Gpu};
+use crate::kernels::estimate::Rates;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -112,20 +113,25 @@ pub fn measure(gpu: &Gpu) -> Result<Roof> {
 
 /// The roof of cooperative matrices, or why there is none.
 fn matrix(gpu: &Gpu) -> Result<Peak> {
-    let (caps, adapter) = (gpu.caps(), gpu.adapter());
-    let why = match (adapter.cooperative.is_empty(), caps.cooperative.is_empty(), caps.fixed_subgroup()) {
-        (true, ..) => "not there: the adapter has no cooperative matrices",
-        (false, true, _) => "not opted in: --experimental-cooperative-matrix",
-        (false, false, None) => "not there: the adapter's subgroups vary in size",
-        (false, false, Some(lanes)) => {
-            let probes = probe::matrix(gpu, lanes)?;
-            if !probes.is_empty() {
-                return Ok(best(gpu, probes)?.1);
-            }
-            "not there: its matrices hold f16, and the adapter has no shader-f16"
+    match matrix_lanes(&gpu.adapter().cooperative, gpu.caps()) {
+        Ok(lanes) => Ok(best(gpu, probe::matrix(gpu, lanes)?)?.1),
+        Err(why) => Ok(Peak::missing(why)),
+    }
+}
+
+/// The invocations of a workgroup that holds at least one subgroup of any size that the adapter may choose; or why its
+/// matrices, of which it reports these shapes, cannot be probed.
+fn matrix_lanes(reported: &[String], caps: &Caps) -> Result<u32, &'static str> {
+    let halves = |c: &Cooperative| c.operands == DType::F16;
+    match (caps.subgroup, caps.cooperative.is_empty()) {
+        _ if reported.is_empty() => Err("not there: the adapter has no cooperative matrices"),
+        (_, true) => Err("not opted in: --experimental-cooperative-matrix"),
+        (None, false) => Err("not there: the adapter has no subgroup operations"),
+        _ if !caps.f16 && caps.cooperative.iter().all(halves) => {
+            Err("not there: its matrices hold f16, and the adapter has no shader-f16")
         }
-    };
-    Ok(Peak::missing(why))
+        (Some((_, largest)), false) => Ok(largest),
+    }
 }
 
 /// The winner of a race between probes, with the median and quartiles of its rates.
@@ -154,6 +160,20 @@ impl Roof {
     /// above 1 only if the operands lie in a cache.
     pub fn share(&self, flops: u64, bytes: u64, ms: f64) -> Option<f64> {
         Some(self.least_ms(flops, bytes)? / ms)
+    }
+
+    /// The rates that the model of flops and bytes divides by (`kernels/catalog/estimate.rs`): those that were measured, and
+    /// the usual ones of the adapter's kind for the others.
+    pub fn rates(&self, caps: &Caps) -> Rates {
+        let usual = Rates::usual(caps);
+        Rates {
+            gflop_per_s: self.f32.median().unwrap_or(usual.gflop_per_s),
+            memory_gb_per_s: self.copy.median().unwrap_or(usual.memory_gb_per_s),
+            cache_gb_per_s: self.cache.median().unwrap_or(usual.cache_gb_per_s),
+            workgroup_gb_per_s: self.workgroup.median().unwrap_or(usual.workgroup_gb_per_s),
+            launch_us: self.dependent_launch.median().unwrap_or(usual.launch_us).max(0.0), // a difference of two times
+            ..usual
+        }
     }
 
     /// Reads a file. An error says what in it does not fit the schema.
@@ -198,5 +218,29 @@ impl Roof {
             ("dependent dispatch", &self.dependent_launch, "µs"),
             ("submit and wait", &self.round_trip, "µs"),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_are_probed_whatever_size_the_driver_chooses_for_subgroups() {
+        let of = |side, operands| Cooperative { side, operands };
+        let reported = ["16x16x16 F16 to F32".to_string()];
+        let amd =
+            Caps { subgroup: Some((32, 64)), f16: true, cooperative: vec![of(16, DType::F16)], ..Caps::portable() };
+        assert_eq!(matrix_lanes(&reported, &amd), Ok(64));
+        assert_eq!(matrix_lanes(&reported, &Caps { subgroup: Some((32, 32)), ..amd.clone() }), Ok(32));
+        let why = |reported: &[String], caps: Caps| matrix_lanes(reported, &caps).unwrap_err();
+        assert!(why(&[], amd.clone()).contains("has no cooperative matrices"));
+        assert!(why(&reported, Caps { cooperative: Vec::new(), ..amd.clone() }).contains("not opted in"));
+        assert!(why(&reported, Caps { subgroup: None, ..amd.clone() }).contains("no subgroup operations"));
+        let no_halves = Caps { f16: false, ..amd };
+        assert!(why(&reported, no_halves.clone()).contains("no shader-f16"));
+        let apple =
+            Caps { subgroup: Some((4, 64)), cooperative: vec![of(8, DType::F16), of(8, DType::F32)], ..no_halves };
+        assert_eq!(matrix_lanes(&reported, &apple), Ok(64));
     }
 }

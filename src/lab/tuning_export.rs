@@ -1,6 +1,7 @@
 //! Exports all that the tuner measured: every candidate of every op, every sample, and why a candidate was refused.
 //!
-//! CSV has a row for each sample; a refused candidate has one row without a time. JSON is an object with the
+//! CSV has a row for each sample, with what the model of flops and bytes expected of its candidate; a refused candidate has
+//! one row without a time. JSON is an object with the
 //! environment and, for each op, its candidates with their samples.
 
 use super::{Environment, Spread};
@@ -19,6 +20,9 @@ struct Candidate<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     spread_ms: Option<Spread>,
     samples_ms: &'a [f64],
+    /// What was expected before the race, where it can be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate_ms: Option<f64>,
     /// Why it may not win.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'a str>,
@@ -28,6 +32,9 @@ struct Candidate<'a> {
 #[derive(Debug, Serialize)]
 struct Race<'a> {
     key: &'a str,
+    /// What decided between candidates whose times could not be told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tie: Option<&'a str>,
     candidates: Vec<Candidate<'a>>,
 }
 
@@ -46,13 +53,15 @@ struct Row<'a> {
     won: bool,
     sample: Option<usize>,
     ms: Option<f64>,
+    estimate_ms: Option<f64>,
+    tie: Option<&'a str>,
     refused: Option<&'a str>,
 }
 
 /// Writes all of a table to `path`, as CSV or JSON by its ending. Another ending is an error. A table of an older
 /// version, which kept no samples, gives its medians.
 pub fn export(table: &Table, environment: &Environment, path: &Path) -> Result<()> {
-    let races = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect::<Vec<_>>();
+    let races: Vec<_> = table.entries.iter().map(|(key, e)| Race::of(key, e)).collect();
     let bytes = match format(path)? {
         "csv" => csv(&races)?,
         _ => {
@@ -76,6 +85,12 @@ pub fn format(path: &Path) -> Result<&'static str> {
     }
 }
 
+impl<'a> Race<'a> {
+    fn of(key: &'a str, e: &'a TunedOp) -> Self {
+        Race { key, tie: e.tie.as_deref(), candidates: candidates(e) }
+    }
+}
+
 fn candidates(e: &TunedOp) -> Vec<Candidate<'_>> {
     let names: BTreeSet<&String> = e.median_ms.keys().chain(e.refused.keys()).collect();
     names
@@ -88,6 +103,7 @@ fn candidates(e: &TunedOp) -> Vec<Candidate<'_>> {
                 won: *variant == e.variant,
                 spread_ms: (!samples_ms.is_empty()).then(|| Spread::of(samples_ms)),
                 samples_ms,
+                estimate_ms: e.estimate_ms.get(variant).copied(),
                 refused: e.refused.get(variant).map(String::as_str),
             }
         })
@@ -97,7 +113,9 @@ fn candidates(e: &TunedOp) -> Vec<Candidate<'_>> {
 fn csv(races: &[Race<'_>]) -> Result<Vec<u8>> {
     let mut out = csv::Writer::from_writer(Vec::new());
     for (race, c) in races.iter().flat_map(|r| r.candidates.iter().map(move |c| (r, c))) {
-        let row = |sample, ms| Row { op: race.key, variant: c.variant, won: c.won, sample, ms, refused: c.refused };
+        let (op, tie) = (race.key, race.tie.filter(|_| c.won));
+        let Candidate { variant, won, estimate_ms, refused, .. } = *c;
+        let row = |sample, ms| Row { op, variant, won, sample, ms, estimate_ms, tie, refused };
         if c.samples_ms.is_empty() {
             out.serialize(row(None, None)).map_err(|e| unwritable(&e))?;
         }
@@ -124,16 +142,19 @@ mod tests {
         let median_ms = BTreeMap::from([("tiled".to_string(), 2.0), ("naive".to_string(), 9.0)]);
         let refused = BTreeMap::from([("fast".to_string(), "it is \"wrong\"".to_string())]);
         let (variant, checksum) = ("tiled".to_string(), String::new());
-        table.entries.insert("op, of".into(), TunedOp { variant, checksum, median_ms, samples_ms, refused });
-        let races: Vec<_> = table.entries.iter().map(|(key, e)| Race { key, candidates: candidates(e) }).collect();
+        let estimate_ms = BTreeMap::from([("tiled".to_string(), 1.5), ("fast".to_string(), 0.5)]);
+        let tie = Some("spills 0 of tiled, 2 of naive".to_string());
+        let op = TunedOp { variant, checksum, median_ms, samples_ms, tie, estimate_ms, refused };
+        table.entries.insert("op, of".into(), op);
+        let races: Vec<_> = table.entries.iter().map(|(key, e)| Race::of(key, e)).collect();
         let text = String::from_utf8(csv(&races).unwrap()).unwrap();
         assert_eq!(
             text,
-            "op,variant,won,sample,ms,refused\n\
-             \"op, of\",fast,false,,,\"it is \"\"wrong\"\"\"\n\
-             \"op, of\",naive,false,0,9.0,\n\
-             \"op, of\",tiled,true,0,1.0,\n\
-             \"op, of\",tiled,true,1,3.0,\n"
+            "op,variant,won,sample,ms,estimate_ms,tie,refused\n\
+             \"op, of\",fast,false,,,0.5,,\"it is \"\"wrong\"\"\"\n\
+             \"op, of\",naive,false,0,9.0,,,\n\
+             \"op, of\",tiled,true,0,1.0,1.5,\"spills 0 of tiled, 2 of naive\",\n\
+             \"op, of\",tiled,true,1,3.0,1.5,\"spills 0 of tiled, 2 of naive\",\n"
         );
         assert_eq!(races[0].candidates[2].spread_ms.unwrap().median, 2.0);
         assert_eq!(format(Path::new("a.txt")).unwrap_err().exit_code(), 2);

@@ -8,8 +8,8 @@ use super::{pretrain, probe, train};
 use crate::base::progress::Progress;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
-use crate::device::tune::{Rules, Table};
-use crate::kernels::tune::{self, Subject};
+use crate::device::tune::Table;
+use crate::kernels::tune::{self, Subject, Tuning};
 use crate::tape::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -46,15 +46,15 @@ impl Job<'_> {
 
     /// The table for the whole study. It is written into the cache, where an interrupted tuning continues. When it is
     /// complete, it is put beside the runs.
-    pub fn tuned(&self) -> Result<Table> {
-        self.tune(&self.out.join("cache").join(KERNELS))
+    pub fn tuned(&self, tuning: &Tuning<'_>) -> Result<Table> {
+        self.tune(&self.out.join("cache").join(KERNELS), tuning)
     }
 
     /// A table with every op of the config's plans. Ops that the table in `path` lacks are raced. An interruption keeps
     /// the races before it.
-    pub fn tune(&self, path: &Path) -> Result<Table> {
+    pub fn tune(&self, path: &Path, tuning: &Tuning<'_>) -> Result<Table> {
         let with = |table: &Table| Job { kernels: table.clone(), ..*self }.schedules();
-        tune(self.gpu, &with, path, self.progress, self.stop)
+        tune(self.gpu, &with, (path, tuning), self.progress, self.stop)
     }
 }
 
@@ -63,7 +63,7 @@ impl Job<'_> {
 pub fn tune(
     gpu: &Gpu,
     schedules: &dyn Fn(&Table) -> Result<Vec<Schedule>>,
-    path: &Path,
+    (path, tuning): (&Path, &Tuning<'_>),
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<Table> {
@@ -71,7 +71,7 @@ pub fn tune(
     let mut table = Table::load(path, adapter, driver, "delete it, and its races are run again")?
         .unwrap_or_else(|| Table::new(adapter, driver));
     let first = schedules(&Table::default())?;
-    race(gpu, &first, &mut table, path, progress, stop)?;
+    race(gpu, &first, &mut table, (path, tuning), progress, stop)?;
     // A product of cooperative matrices is not fused with what follows it. If another variant won its race, more can be
     // fused, and the fused op has a race of its own. Only results of this session decide what is fused.
     if !gpu.caps().cooperative.is_empty() {
@@ -79,7 +79,7 @@ pub fn tune(
         let fresh: BTreeSet<String> = steps.map(|step| Subject::of(step, gpu.caps()).key).collect();
         let mut known = table.clone();
         known.entries.retain(|key, _| fresh.contains(key));
-        race(gpu, &schedules(&known)?, &mut table, path, progress, stop)?;
+        race(gpu, &schedules(&known)?, &mut table, (path, tuning), progress, stop)?;
     }
     Ok(table)
 }
@@ -89,7 +89,7 @@ fn race(
     gpu: &Gpu,
     schedules: &[Schedule],
     table: &mut Table,
-    path: &Path,
+    (path, tuning): (&Path, &Tuning<'_>),
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<()> {
@@ -103,9 +103,12 @@ fn race(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::TryAgain(format!("stopped after {i} races; the same command goes on from there")));
         }
-        let entry = tune::tune(gpu, subject, &Rules::default())?;
+        let entry = tune::tune(gpu, subject, tuning)?;
         for (variant, why) in &entry.refused {
             progress.note(&format!("warning: {key} [{variant}] is not used: {why}"));
+        }
+        if let Some(why) = &entry.tie {
+            progress.note(&format!("{key} [{}]: times are equal and the compiler decides: {why}", entry.variant));
         }
         progress.step(i as u64 + 1, &format!("{} takes {}", subject.op.name(), entry.variant));
         table.entries.insert(key.clone(), entry);
@@ -117,6 +120,7 @@ fn race(
 
 #[cfg(test)]
 mod tests {
+    use super::Tuning;
     use crate::base::progress::Silent;
     use crate::study::testing::with_job;
     use crate::tape::Schedule;
@@ -126,7 +130,8 @@ mod tests {
         with_job("", &Silent, |job| {
             let path = job.out.join("kernels.json");
             std::fs::write(&path, "{").unwrap();
-            let e = super::tune(job.gpu, &|_| Ok(Vec::new()), &path, &Silent, job.stop).unwrap_err().to_string();
+            let with = (path.as_path(), &Tuning::usual(job.gpu.caps()));
+            let e = super::tune(job.gpu, &|_| Ok(Vec::new()), with, &Silent, job.stop).unwrap_err().to_string();
             assert!(e.contains("kernels.json is damaged") && e.contains("delete it, and its races"), "{e}");
         });
     }

@@ -10,7 +10,7 @@ use super::turns::{Recorded, scalar};
 use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::nn::step::MeasuredStep;
-use crate::nn::{Params, Progress};
+use crate::nn::{Params, Precision, Progress};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{Epoch, Known, informed};
 use crate::tape::Tape;
@@ -30,6 +30,10 @@ impl Job<'_> {
             Some(method) => method.optimization.clone(),
             None => config.learning_of(&cell.method)?.optimization,
         };
+        let elements = match optimization.precision {
+            Precision::F32 => String::new(),
+            halves => format!(" in {halves}"),
+        };
         let batch = match &method {
             Some(method) => pretrain::batch_for(method, set.train.store.count)?,
             None => batch_of(optimization.batch_size, set.train.store.count)?,
@@ -44,7 +48,7 @@ impl Job<'_> {
         let (name, record, own): (String, Record<'_>, _) = match method {
             Some(method) => {
                 let own = method.method.scalars(at);
-                let name = format!("a step of pretraining by {} on {name}", method.name);
+                let name = format!("a step of pretraining by {} on {name}{elements}", method.name);
                 inputs.extend(method.inputs(at, &indices, config.data.image_size));
                 let record = move || first_turn(pretrain::record(self, &images, &method, seed, batch)?);
                 (name, Box::new(record), own)
@@ -62,7 +66,7 @@ impl Job<'_> {
                 inputs.extend(learner.inputs(at, &indices));
                 let own = learner.scalars(at);
                 let record = move || first_turn(train::record(self, &images, &cell, classes, batch)?);
-                (format!("a step of training on {name}"), Box::new(record), own)
+                (format!("a step of training on {name}{elements}"), Box::new(record), own)
             }
         };
         // The inputs and scalars of the stage and the method that the first turn reads.

@@ -87,6 +87,21 @@ fn a_config_is_tuned_whole() {
     fails_on_device(&dir, &late, 2, &["plain", "without a table", "--tune"]);
 }
 
+/// In f16, training has ops of halves to tune; the step of the evaluation stays in f32.
+#[test]
+fn a_step_in_halves_is_tuned() {
+    if !adapter("a_step_in_halves_is_tuned") {
+        return;
+    }
+    let dir = empty();
+    let tune = ["tune", "--size", "8", "--batch", "2", "--width", "0.05", "--precision", "f16", "--out", "t.json"];
+    let output = common::wgslab(dir.path(), &tune).output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", said(&output));
+    let of = |elements: &str| table.lines().filter(|l| l.contains(" conv2d") && l.contains(elements)).count();
+    assert!(of("F16 [") > 0 && of("F32 [") > 0 && table.contains("packed"), "{table}");
+}
+
 /// A table of kernels is made, used and kept beside the run that used it. A table that would change the kernels of a
 /// run is refused.
 #[test]
@@ -113,7 +128,7 @@ fn a_table_of_kernels_belongs_to_the_run_it_was_begun_with() {
     let again = common::wgslab(dir.path(), &[&tune[..], &["--export", "t.csv"]].concat()).output().unwrap();
     assert!(said(&again).contains("0 ops tuned"), "an op was tuned twice");
     let exported = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
-    assert!(exported.starts_with("op,variant,won,sample,ms,refused\n"), "{exported}");
+    assert!(exported.starts_with("op,variant,won,sample,ms,estimate_ms,tie,refused\n"), "{exported}");
     let table: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.path().join("t.json")).unwrap()).unwrap();
     for (op, entry) in table["entries"].as_object().unwrap() {
         let samples: usize =

@@ -105,8 +105,9 @@ impl Made {
         let mut table = Table::new(&self.gpu.adapter().name, &self.gpu.adapter().driver);
         let missing = tune::missing(&self.gpu, &schedules[0], &table).unwrap();
         let subject = missing.iter().min_by_key(|s| (s.variants.len(), &s.key)).unwrap();
-        let rules = Rules { rounds: 1, ..Rules::default() };
-        table.entries.insert(subject.key.clone(), tune::tune(&self.gpu, subject, &rules).unwrap());
+        let usual = tune::Tuning::usual(self.gpu.caps());
+        let once = tune::Tuning { rules: Rules { rounds: 1, ..usual.rules }, ..usual };
+        table.entries.insert(subject.key.clone(), tune::tune(&self.gpu, subject, &once).unwrap());
         table
     }
 

@@ -3,12 +3,16 @@
 //! Each candidate runs alone on made-up inputs of the op's own types and is compared with the naive variant. Where an op
 //! has none, candidates are compared with each other: the value that most agree on is right, and two that differ are an
 //! error. Only then may a candidate race (`device/tune.rs`). A candidate that does not fit the device, or whose values are further off than f32
-//! sums of that length may be, is refused and the table says why. Made-up indices and lengths are small, so the race of
+//! sums of that length may be, is refused and the table says why. Candidates stand in the order in which a model of flops
+//! and bytes expects them (estimate.rs), and one behind must win clearly. Where times cannot be told apart and a compiler tells
+//! what it makes of the kernels, that decides (`device/tie.rs`). Made-up indices and lengths are small, so the race of
 //! an op that is masked by them says little.
 
 use crate::base::{DType, Error, Result};
+use crate::device::tie::{Made, untied};
 use crate::device::tune::{Rules, Table, TunedOp, median, race};
-use crate::device::{Caps, Gpu};
+use crate::device::{Caps, Gpu, Kernel};
+use crate::kernels::estimate::{Rates, in_order};
 use crate::kernels::{Case, Fill};
 use crate::tape::fence::POISON;
 use crate::tape::schedule::Step;
@@ -98,11 +102,33 @@ pub fn expect_fresh(gpu: &Gpu, schedule: &Schedule, table: &Table) -> Result<boo
     }
 }
 
+/// Says what a compiler makes of a candidate's kernels, if it tells anything.
+pub type Told<'a> = &'a dyn Fn(&[Kernel]) -> Option<Made>;
+
+/// What a race goes by.
+pub struct Tuning<'a> {
+    /// How long it may take.
+    pub rules: Rules,
+    /// The adapter's rates, by which the candidates are put in order.
+    pub rates: Rates,
+    /// The compiler of the driver in use, which is asked where times cannot be told apart.
+    pub told: Option<Told<'a>>,
+}
+
+impl Tuning<'_> {
+    /// The usual rules and rates for an adapter, and no compiler.
+    pub fn usual(caps: &Caps) -> Self {
+        Tuning { rules: Rules::default(), rates: Rates::usual(caps), told: None }
+    }
+}
+
 /// Runs the race of one op and gives its entry of the table.
-pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<TunedOp> {
+pub fn tune(gpu: &Gpu, subject: &Subject, tuning: &Tuning<'_>) -> Result<TunedOp> {
     let inputs = subject.inputs();
+    let (op, caps) = (subject.op.as_ref(), gpu.caps());
+    let (order, estimate_ms) = in_order(op, &subject.x, &subject.variants, caps, &tuning.rates);
     let (mut refused, mut ran) = (BTreeMap::new(), Vec::new());
-    for &variant in &subject.variants {
+    for variant in order {
         match subject.plan(gpu, variant, 0).and_then(|plan| Ok((values(gpu, &plan, &inputs)?, plan))) {
             Ok((got, plan)) => ran.push((variant, got, plan)),
             Err(e @ Error::TryAgain(_)) => return Err(e), // a lost device says nothing of the variant
@@ -124,15 +150,29 @@ pub fn tune(gpu: &Gpu, subject: &Subject, rules: &Rules) -> Result<TunedOp> {
         let why = refused.values().next().cloned().unwrap_or_default();
         return Err(Error::Failed(format!("no variant of {} can run here: {why}", subject.key)));
     }
-    let result = race(plans.len(), rules, |i| {
+    let result = race(plans.len(), &tuning.rules, |i| {
         let timed = gpu.time_repeated(plans[i].1.dispatches(), 1)?;
         Ok(timed.device_ms.unwrap_or(timed.wall_ms))
     })?;
-    let variant = plans[result.winner].0.to_string();
+    let names: Vec<&str> = plans.iter().map(|p| p.0).collect();
+    let told = |i: usize| tuning.told.and_then(|told| told(&kernels(&plans[i].1)));
+    let (winner, tie) = untied(&result, gpu.tick_ms(), &names, told);
+    let variant = plans[winner].0.to_string();
     let times = plans.iter().map(|p| p.0.to_string()).zip(result.samples_ms);
     let samples_ms: BTreeMap<String, Vec<f64>> = times.collect();
     let median_ms = samples_ms.iter().map(|(variant, ms)| (variant.clone(), median(ms))).collect();
-    Ok(TunedOp { variant, checksum: checksum(gpu, subject)?, median_ms, samples_ms, refused })
+    Ok(TunedOp { variant, checksum: checksum(gpu, subject)?, median_ms, samples_ms, tie, estimate_ms, refused })
+}
+
+/// The kernels that a plan launches, each once.
+fn kernels(plan: &Plan) -> Vec<Kernel> {
+    let mut list: Vec<Kernel> = Vec::new();
+    for (launch, _) in plan.schedule().steps.iter().flat_map(|s| &s.launches) {
+        if !list.contains(&launch.kernel) {
+            list.push(launch.kernel.clone());
+        }
+    }
+    list
 }
 
 /// What a variant gave: type and words of every output.

@@ -5,7 +5,7 @@ mod verdicts;
 
 use super::chart::{Line, bars, strips};
 use super::spread::figures;
-use super::{Report, Row, Spread, Timer};
+use super::{Figures, Report, Row, Spread, Timer};
 use crate::base::plot::{colour, escape};
 use crate::base::{Error, Result};
 
@@ -92,19 +92,25 @@ impl Report {
         let roof = self.rows.iter().any(|r| r.roof_share.is_some());
         let head = ["median, ms", "quartiles, ms", "samples", "GFLOP/s", "GB/s"].map(|h| format!("<th>{h}</th>"));
         let words = ["kernel", "case", "variant", "timer", "cache"].map(|h| format!("<th class=\"words\">{h}</th>"));
+        // As on the terminal, only a driver that tells what it compiles has these columns.
+        let told = self.rows.iter().any(|r| r.compiled.is_some());
+        let heads = Figures::HEADS.map(|h| format!("<th>{h}</th>"));
         let mut text = format!(
-            "<h2>Every row</h2>\n<div class=\"card scroll\">\n<table>\n<thead><tr>{}{}{}</tr></thead>\n<tbody>\n",
+            "<h2>Every row</h2>\n<div class=\"card scroll\">\n<table>\n<thead><tr>{}{}{}{}<th></th></tr></thead>\n<tbody>\n",
             words.concat(),
             head.concat(),
-            if roof { "<th>of roof</th><th></th>" } else { "<th></th>" }
+            if roof { "<th>of roof</th>" } else { "" },
+            if told { heads.concat() } else { String::new() }
         );
         for (i, r) in self.rows.iter().enumerate() {
             let (ms, new) = (r.ms(), i == 0 || self.rows[i - 1].op != r.op);
             let share = r.roof_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s));
+            let cells = Figures::cells(r.compiled.as_deref().and_then(Figures::shown));
+            let compiled = cells.map(|cell| format!("<td>{cell}</td>")).concat();
             text += &format!(
                 "<tr{}><td class=\"words\">{}</td><td class=\"words\" title=\"{}\">{}</td><td class=\"words\">{}</td>\
                  <td class=\"words\">{}</td><td class=\"words\">{}</td><td>{}</td>\
-                 <td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}<td class=\"bad\">{}</td>\
+                 <td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td>{}{}<td class=\"bad\">{}</td>\
                  </tr>\n",
                 if new { " class=\"group\"" } else { "" },
                 escape(&r.entry),
@@ -120,6 +126,7 @@ impl Report {
                 figures(r.gflop_per_s(), 3),
                 figures(r.gb_per_s(), 3),
                 if roof { format!("<td>{share}</td>") } else { String::new() },
+                if told { compiled } else { String::new() },
                 if r.noisy { "noisy" } else { "" }
             );
         }
@@ -158,7 +165,8 @@ impl Report {
         ))
     }
 
-    /// A line for each row, with its statistics instead of its samples.
+    /// A line for each row, with its statistics instead of its samples. Some columns are what the driver's compiler says of
+    /// the kernel with the most registers, empty where it tells nothing.
     pub fn csv(&self) -> Result<String> {
         let mut out = ::csv::Writer::from_writer(Vec::new());
         let bad = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write the report as CSV: {e}"));
@@ -184,6 +192,15 @@ impl Report {
             "gb_per_s",
             "roof_share",
             "noisy",
+            "compiled_kernel",
+            "registers",
+            "spills",
+            "waves",
+            "workgroup_bytes",
+            "instructions",
+            "fma_share",
+            "latency",
+            "inverse_throughput",
             "base_variant",
             "base_ms",
             "ratio",
@@ -210,10 +227,21 @@ impl Report {
                 [c.base_variant.clone(), base, ratio, low, high, j.verdict.name().to_string()]
             });
             let numbers = counts.iter().chain(&times).chain(&beside).chain(&rates).chain(&last);
-            let record = words.iter().chain(numbers).chain(&verdict);
+            let compiled = compiled_cells(r);
+            let record = words.iter().chain(numbers).chain(&compiled).chain(&verdict);
             out.write_record(record).map_err(|e| bad(&e))?;
         }
         let bytes = out.into_inner().map_err(|e| bad(&e))?;
         String::from_utf8(bytes).map_err(|e| bad(&e))
     }
+}
+
+/// The cells of a row's line that a compiler tells: the kernel with the most registers and what a compiler says of it.
+fn compiled_cells(row: &Row) -> [String; 9] {
+    let Some(f) = row.compiled.as_deref().and_then(Figures::shown) else { return Default::default() };
+    let shown = |figure: Option<u64>| figure.map_or_else(String::new, |v| v.to_string());
+    let fma = f.fma_share.map_or_else(String::new, |share| share.to_string());
+    let [registers, spills, waves, workgroup] = [f.registers, f.spills, f.waves, f.workgroup_bytes].map(shown);
+    let [instructions, latency, throughput] = [f.instructions, f.latency, f.inverse_throughput].map(shown);
+    [f.kernel.clone(), registers, spills, waves, workgroup, instructions, fma, latency, throughput]
 }

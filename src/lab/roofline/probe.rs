@@ -1,7 +1,7 @@
 //! A probe is a kernel whose amount of work is known; timing it gives a rate.
 
 use super::Peak;
-use crate::base::{DType, Result};
+use crate::base::{DType, Error, Result};
 use crate::device::cooperative::Cooperative;
 use crate::device::dispatch::ParamBlocks;
 use crate::device::{Buffer, Dispatch, Gpu, Kernel, Piece, groups_1d};
@@ -156,7 +156,8 @@ pub(super) fn fma(gpu: &Gpu, half: bool) -> Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Products of cooperative matrices of each shape that kernels here use, in subgroups of `lanes`.
+/// Products of cooperative matrices of each shape that kernels here use, in workgroups of as many invocations as the largest
+/// subgroup has. The driver chooses for each kernel how many subgroups that are, so each is asked.
 pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
     let params = RoundsParams { rounds: ROUNDS };
     let mut probes = Vec::new();
@@ -169,11 +170,24 @@ pub(super) fn matrix(gpu: &Gpu, lanes: u32) -> Result<Vec<Probe>> {
         // Ones, because a device may be faster with zeros.
         let one: &[u8] = if operands == DType::F16 { &[0x00, 0x3c] } else { &[0x00, 0x00, 0x80, 0x3f] };
         gpu.write(&ab, 0, &one.repeat(1024 / one.len()))?;
+        let counted = gpu.buffer("roofline subgroups", 4)?;
         for chains in [1, 2, 4, 8] {
-            let kernel = coop_kernel(shape, chains, lanes);
-            let how = format!("{side}x{side}x{side} {operands:?} to F32, {chains} chains, subgroups of {lanes}");
-            let work = f64::from(chains * STEPS * ROUNDS) * 2.0 * f64::from(side).powi(3);
-            probes.push(grown(gpu, &how, (&kernel, &[&ab, &ab, &c], &params), work)?);
+            let (kernel, buffers) = (coop_kernel(shape, chains, lanes), [&ab, &ab, &c, &counted]);
+            gpu.write(&counted, 0, &[0; 4])?;
+            probe(gpu, "", (&kernel, &buffers, &params), 1, 1.0)?;
+            let subgroups = match gpu.read(&counted, 4)?[..] {
+                [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+                _ => 0,
+            };
+            if subgroups == 0 || !lanes.is_multiple_of(subgroups) {
+                let what =
+                    format!("the probe of {side}x{side} matrices counts {subgroups} subgroups in {lanes} invocations");
+                return Err(Error::Failed(what));
+            }
+            let size = lanes / subgroups;
+            let how = format!("{side}x{side}x{side} {operands:?} to F32, {chains} chains, subgroups of {size}");
+            let work = f64::from(subgroups * chains * STEPS * ROUNDS) * 2.0 * f64::from(side).powi(3);
+            probes.push(grown(gpu, &how, (&kernel, &buffers, &params), work)?);
         }
     }
     Ok(probes)

@@ -15,7 +15,7 @@ pub use tables::{Learning, Pretrained};
 
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result};
-use crate::nn::{Model, Optimization, Recipe};
+use crate::nn::{Model, Optimization, Precision, Recipe};
 use crate::noise::NoiseKind;
 use crate::ssl;
 use serde::{Deserialize, Serialize};
@@ -265,7 +265,34 @@ fn unwritable(e: toml::ser::Error) -> Error {
     Error::Failed(format!("cannot write the config as TOML: {e}"))
 }
 
+/// Gives a stage and all its methods these elements of activations.
+fn in_precision(precision: Precision, stage: &mut Optimization, tables: &mut BTreeMap<String, Table>) {
+    stage.precision = precision;
+    tables.values_mut().for_each(|own| drop(own.remove("precision")));
+}
+
 impl Config {
+    /// The same config with activations of this precision in every pretraining, whatever the methods' tables say.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a method of the grid cannot have it.
+    pub fn pretrained_in(mut self, precision: Precision) -> Result<Config> {
+        in_precision(precision, &mut self.pretraining.optimization, &mut self.pretraining.tables);
+        self.checked()
+    }
+
+    /// As [`Config::pretrained_in`], of the training on labels.
+    pub fn trained_in(mut self, precision: Precision) -> Result<Config> {
+        in_precision(precision, &mut self.training.optimization, &mut self.training.tables);
+        self.checked()
+    }
+
+    /// The config, if its methods can have what it asks for.
+    fn checked(self) -> Result<Config> {
+        tables::check(&self).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
+        Ok(self)
+    }
+
     /// The resolved config as TOML, in the order of the fields. Equal configs give equal text.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(&self.as_written().map_err(unwritable)?).map_err(unwritable)

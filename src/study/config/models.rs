@@ -138,6 +138,29 @@ mod tests {
         assert_eq!(config(resnet).training.optimization.precision, Precision::F16);
     }
 
+    /// A precision that is asked for beside the config holds for every method of the stage, and only for that stage.
+    #[test]
+    fn a_precision_overrides_those_of_all_methods() {
+        let text = "[pretraining]\nmethods = [\"simclr\", \"byol\"]\n[pretraining.simclr]\nprecision = \"f16\"\n\
+                    [training.elr]\nprecision = \"f32\"";
+        let of = |c: &Config| {
+            let pretrained = ["simclr", "byol"].map(|m| c.pretraining_of(m).unwrap().optimization.precision);
+            let trained = ["cross_entropy", "elr"].map(|m| c.learning_of(m).unwrap().optimization.precision);
+            (pretrained, trained)
+        };
+        let (f32, f16) = (Precision::F32, Precision::F16);
+        assert_eq!(of(&config(text)), ([f16, f32], [f32; 2]));
+        assert_eq!(of(&config(text).pretrained_in(f32).unwrap()), ([f32; 2], [f32; 2]));
+        assert_eq!(of(&config(text).pretrained_in(f16).unwrap()), ([f16; 2], [f32; 2]));
+        assert_eq!(of(&config(text).trained_in(f16).unwrap()), ([f16, f32], [f16; 2]));
+        // What a file may not ask for, an option may not either.
+        let e = config("[pretraining]\nmicro_batch_size = 64").pretrained_in(f16).unwrap_err();
+        assert!(
+            e.exit_code() == 2 && e.to_string().starts_with("pretraining.precision is \"f16\", which takes no"),
+            "{e}"
+        );
+    }
+
     #[test]
     fn views_of_too_few_pixels_are_refused() {
         let of = |image_size: usize| {
