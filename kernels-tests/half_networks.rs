@@ -49,6 +49,9 @@ pub fn device_trials() -> Vec<Trial> {
     ]
 }
 
+/// Makes a step of a network, in a precision, on a number of images.
+type Step = fn(Precision, usize) -> TrainingStep;
+
 fn step_of(model: Arc<dyn Backbone>, precision: Precision, batch: usize) -> TrainingStep {
     TrainingStep { model, batch, size: 32, classes: 10, precision }
 }
@@ -69,8 +72,7 @@ fn scheduled(step: &TrainingStep) -> Result<Schedule, String> {
 /// ResNet-18 has 20 convolutions, and a ViT-Ti 12 blocks of 4 products, its patches' product, class token and positions. Each
 /// weight is rounded once; besides, images become halves, features f32, and the features' gradient halves.
 fn casts() -> Result<(), String> {
-    let steps: [(fn(Precision, usize) -> TrainingStep, &str, usize); 2] =
-        [(step, "avgpool", 20), (vit_step, "pool", 12 * 4 + 3)];
+    let steps: [(Step, &str, usize); 2] = [(step, "avgpool", 20), (vit_step, "pool", 12 * 4 + 3)];
     for (step, pool, weights) in steps {
         let recording = Recording::of(&scheduled(&step(Precision::F16, 4))?, &Tree::committed()).map_err(text)?;
         let mut found: BTreeMap<&str, usize> = BTreeMap::new();
@@ -111,7 +113,7 @@ fn shared() -> Result<(), String> {
 
 /// What a step holds grows by an image's activations; weights and their gradients are the same in both precisions.
 fn memory() -> Result<(), String> {
-    let steps: [fn(Precision, usize) -> TrainingStep; 2] = [step, vit_step];
+    let steps: [Step; 2] = [step, vit_step];
     for step in steps {
         let bytes = |precision, batch| Ok::<u64, String>(scheduled(&step(precision, batch))?.slab_bytes());
         let image = |precision| Ok::<u64, String>(bytes(precision, 32)? - bytes(precision, 16)?);
