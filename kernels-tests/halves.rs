@@ -19,26 +19,43 @@ use wgslab::tape::rewrite::Rule;
 use wgslab::tape::{Feed, Options, Plan, Schedule, State, Tape, Type, Var};
 
 /// Ops that take f16 in place of the first input alone, and give it back for it.
-const TAKE_X: [&str; 6] =
-    ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "batch_norm", "group_norm", "max_pool2d"];
+const TAKE_X: [&str; 8] = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "add_bias",
+    "avg_pool2d",
+    "batch_norm",
+    "group_norm",
+    "layer_norm",
+    "max_pool2d",
+];
 
 /// Ops that take f16 in place of every float input.
-const TAKE: [&str; 16] = [
+const TAKE: [&str; 25] = [
     "abs",
     "add",
+    "attention",
+    "broadcast",
     "cast",
     "clamp",
+    "concat",
     "conv2d",
     "conv_transpose2d",
+    "gather",
     "gelu",
     "leaky_relu",
     "log",
     "matmul",
     "mul",
     "neg",
+    "permute",
     "pow",
+    "reduce",
     "relu",
+    "scatter_add",
     "silu",
+    "slice",
+    "softmax",
     "sub",
 ];
 

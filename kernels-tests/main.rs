@@ -23,6 +23,7 @@ mod golden_shape;
 mod golden_ssl;
 mod golden_views;
 mod golden_vit;
+mod half_methods;
 mod half_networks;
 mod halves;
 mod harness;
@@ -62,6 +63,7 @@ fn main() {
     trials.extend(tidy::trials());
     trials.extend(tidy_homes::trials());
     trials.extend(holes::trials());
+    trials.extend(half_methods::trials());
     trials.extend(half_networks::trials());
     trials.extend(halves::trials());
     trials.extend(traps::trials());
@@ -113,6 +115,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(reach::trials());
     trials.extend(training::trials());
     trials.extend(traps::device_trials());
+    trials.extend(half_methods::device_trials());
     trials.extend(half_networks::device_trials());
     trials.extend(halves::device_trials());
     trials.extend(tree::trials());

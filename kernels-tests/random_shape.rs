@@ -1,8 +1,8 @@
 //! Random cases of the ops that move, reduce and order elements.
 
 use crate::properties::Generator;
-use wgslab::base::Shape;
 use wgslab::base::rng::Rng;
+use wgslab::base::{DType, Shape};
 use wgslab::kernels::concat::Concat;
 use wgslab::kernels::gather::Gather;
 use wgslab::kernels::permute::Permute;
@@ -51,13 +51,17 @@ fn dims(rng: &mut Rng) -> Vec<usize> {
     (0..rank).map(|i| size(rng, most(i)[rank - 1])).collect()
 }
 
-fn normal(dims: &[usize]) -> (Type, Fill) {
-    (Type::f32(Shape::new(dims)), Fill::Normal)
+/// Floats, of which one tensor in three is of halves.
+fn floats(rng: &mut Rng, dims: &[usize]) -> (Type, Fill) {
+    let dtype = if rng.below(3) == 0 { DType::F16 } else { DType::F32 };
+    (Type { shape: Shape::new(dims), dtype }, Fill::Normal)
 }
 
-/// Words or floats, each half of the time.
+/// Words, floats or halves, each a third of the time.
 fn anything(rng: &mut Rng, dims: &[usize]) -> (Type, Fill) {
-    if rng.below(2) == 0 { (Type::u32(Shape::new(dims)), Fill::Bytes) } else { normal(dims) }
+    let dtype = [DType::F32, DType::F16, DType::U32][rng.below(3)];
+    let fill = if dtype == DType::U32 { Fill::Bytes } else { Fill::Normal };
+    (Type { shape: Shape::new(dims), dtype }, fill)
 }
 
 fn reduce(rng: &mut Rng) -> Case {
@@ -74,15 +78,19 @@ fn reduce(rng: &mut Rng) -> Case {
         3 => Reduction::Max,
         _ => Reduction::Argmax,
     };
-    let fill = if kind == Reduction::Max { Fill::Distinct } else { Fill::Normal };
+    // Distinct numbers may round to the same half.
+    let x = match kind {
+        Reduction::Max => (Type::f32(Shape::new(&dims)), Fill::Distinct),
+        _ => floats(rng, &dims),
+    };
     let op = Reduce { kind, axes, keepdim: rng.below(2) == 0 };
-    Case::new("random", op, vec![(Type::f32(Shape::new(&dims)), fill)])
+    Case::new("random", op, vec![x])
 }
 
 fn softmax(rng: &mut Rng) -> Case {
     let dims = dims(rng);
     let op = Softmax { temperature: 0.1 + 2.0 * rng.uniform(), log: rng.below(2) == 0 };
-    Case::new("random", op, vec![normal(&dims)])
+    Case::new("random", op, vec![floats(rng, &dims)])
 }
 
 fn permute(rng: &mut Rng) -> Case {
@@ -93,11 +101,11 @@ fn permute(rng: &mut Rng) -> Case {
 
 fn concat(rng: &mut Rng) -> Case {
     let mut dims = dims(rng);
-    let (axis, words) = (rng.below(dims.len()), rng.below(2) == 0);
+    let (axis, (Type { dtype, .. }, fill)) = (rng.below(dims.len()), anything(rng, &[1]));
     let mut parts = Vec::new();
     for _ in 0..1 + rng.below(4) {
         dims[axis] = size(rng, 40);
-        parts.push(if words { (Type::u32(Shape::new(&dims)), Fill::Bytes) } else { normal(&dims) });
+        parts.push((Type { shape: Shape::new(&dims), dtype }, fill.clone()));
     }
     Case::new("random", Concat { axis: axis as u32 }, parts)
 }
@@ -121,7 +129,7 @@ fn gather(rng: &mut Rng) -> Case {
 fn scatter_add(rng: &mut Rng) -> Case {
     let (dims, rows) = (dims(rng), size(rng, 300) as u32);
     let indices = (Type::u32([dims[0]]), Fill::Below(rows + 1));
-    Case::new("random", ScatterAdd { rows }, vec![normal(&dims), indices])
+    Case::new("random", ScatterAdd { rows }, vec![floats(rng, &dims), indices])
 }
 
 fn top_k(rng: &mut Rng) -> Case {

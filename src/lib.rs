@@ -139,9 +139,10 @@
 //!   (`kernels/core/epilogue.rs` says why).
 //! - f16 is storage: an op reads halves, computes in f32 and rounds once. Recording refuses f16 to an op that does not say
 //!   that it takes it (`Op::takes_f16`). A backbone whose ops all do follows the elements of its images
-//!   ([`nn::Precision`]): ResNets do, vision transformers do not yet. Where a row or a plane has an odd number of halves, two
+//!   ([`nn::Precision`]): ResNets and vision transformers do. Where a row or a plane has an odd number of halves, two
 //!   invocations share a word, and each sets its own half by atomics on whole numbers (`shaders/common/put_half.wgsl`): the
-//!   alternative, a pass in f32 and one that packs, would write such a tensor twice.
+//!   alternative, a pass in f32 and one that packs, would write such a tensor twice. What moves halves without looking at them
+//!   (concat, slice, gather, permute, broadcast) moves them in whole words where rows have an even number of them.
 //!
 //! # Where to start
 //!

@@ -1,4 +1,4 @@
-// How cells of four halves lie in memory: two words each. After common/half.wgsl and common/quads_f16.wgsl. Its twins are
+// How cells of four halves lie in memory: two words each. After common/half.wgsl and common/quad_f16.wgsl. Its twins are
 // held_f32.wgsl and held_half.wgsl.
 
 alias Held = Quad;

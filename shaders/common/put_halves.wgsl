@@ -1,4 +1,4 @@
-// What a kernel makes, four halves at a time, rounded to the nearest. After common/half.wgsl and common/quads_f16.wgsl.
+// What a kernel makes, four halves at a time, rounded to the nearest. After common/half.wgsl and common/quad_f16.wgsl.
 // Its twins are put_f32.wgsl and put_half.wgsl.
 
 @group(0) @binding($MADE) var<storage, read_write> made: array<Quad>;

@@ -1,4 +1,4 @@
-// The unit a kernel moves without looking at it, for rows whose length is a multiple of four; common/word.wgsl is its
-// twin for the rest. Words, not floats: bits arrive as they left.
+// The cell of a kernel that moves words without looking at them, for rows whose length is a multiple of four;
+// common/word.wgsl is its twin for the rest. Words, not floats: bits arrive as they left.
 
-alias W = vec4<u32>;
+alias Cell = vec4<u32>;

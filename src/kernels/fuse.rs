@@ -184,6 +184,10 @@ pub fn cases() -> Vec<Case> {
         matmul("matmul, f16, bias, gelu", (13, 31, 17), true, bias(Some(exact))).halved(&[0, 1]),
         matmul("matmul, f16, whole vec4, residual, relu", (12, 8, 20), false, bare(true, relu)).halved(&[0, 1]),
         matmul("matmul, f16, bias, silu, a long sum", (6, 8, 1108), true, bias(Some(Unary::Silu))).halved(&[0, 1]),
+        rounded("matmul, f16 to f16, bias, residual", (13, 31, 17), true, Epilogue { activation: None, ..whole })
+            .halved(&[0, 1, 3]),
+        rounded("matmul, f16 to f16, whole vec4, bias, gelu", (12, 8, 20), true, bias(Some(exact))).halved(&[0, 1]),
+        rounded("matmul, f16 to f16, bias, residual, a long sum", (6, 8, 1108), true, whole).halved(&[0, 1, 3]),
         conv2d("f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1), norm(true, relu)).halved(&[0, 1]),
         conv2d("f16 to f16, 3x3, all", [2, 3, 6, 5], [7, 3, 3, 3], plain(1, 1).rounded(), norm(true, relu))
             .halved(&[0, 1, 6]),
@@ -212,6 +216,13 @@ fn of_batch(name: &'static str, z: usize, (m, n, k): (usize, usize, usize), epil
 fn matmul(name: &'static str, (m, n, k): (usize, usize, usize), trans_b: bool, epilogue: Epilogue<Unary>) -> Case {
     let x = [Type::f32([m, k]), Type::f32(if trans_b { [n, k] } else { [k, n] })];
     case(name, Fused { product: MatMul::new(false, trans_b), epilogue }, x, (n, Type::f32([m, n])))
+}
+
+/// As `matmul`, with a result in f16: its operands, and a residual, are to be halved.
+fn rounded(name: &'static str, (m, n, k): (usize, usize, usize), trans_b: bool, epilogue: Epilogue<Unary>) -> Case {
+    let product = MatMul::new(false, trans_b).rounded();
+    let x = [Type::f32([m, k]), Type::f32(if trans_b { [n, k] } else { [k, n] })];
+    case(name, Fused { product, epilogue }, x, (n, Type::f32([m, n])))
 }
 
 fn conv2d(name: &'static str, x: [usize; 4], w: [usize; 4], product: Conv2d, epilogue: Epilogue<Unary>) -> Case {

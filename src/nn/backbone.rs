@@ -26,7 +26,7 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
         None
     }
 
-    /// Whether `forward` takes f16 images. Then its activations are f16, and its features are f32 all the same.
+    /// Whether `forward` and `tokens` take f16 images. Then activations and tokens are f16, and features are f32 all the same.
     fn takes_f16(&self) -> bool {
         false
     }
@@ -35,8 +35,8 @@ pub trait Backbone: fmt::Debug + fmt::Display + Send + Sync {
     /// [N, features].
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, mode: Mode) -> Result<Var>;
 
-    /// Records the network up to its tokens, after the final norm: x f32 [N, C, H, W] gives [N, T, features], the class
-    /// token first, then the patches row by row. `rows` u32 [N·S] picks S tokens of each image by their places among
+    /// Records the network up to its tokens, after the final norm: x [N, C, H, W] as `forward` takes it gives [N, T, features]
+    /// of x's elements, the class token first, then the patches row by row. `rows` u32 [N·S] picks S tokens of each image by their places among
     /// all [N·T] tokens, one image after the other. Then only the picked tokens pass the blocks, and the result is
     /// [N, S, features]. It is an error for a network without tokens.
     fn tokens(&self, _t: &mut Tape, _params: &mut Params, _prefix: &str, _x: Var, _rows: Option<Var>) -> Result<Var> {

@@ -118,11 +118,12 @@ impl Recorder<'_> {
         self.backbone.forward(self.t, self.params, &prefix, x, self.mode)
     }
 
-    /// The tokens of images, made by the current player's backbone, [N, T, features]. With `rows`, only the tokens that
-    /// `rows` picks. See [`Backbone::tokens`].
+    /// The tokens of images, made by the current player's backbone: x f32 [N, C, H, W] gives [N, T, features] of the
+    /// parameters' precision. With `rows`, only the tokens that `rows` picks. See [`Backbone::tokens`].
     pub fn tokens(&mut self, x: Var, rows: Option<Var>) -> Result<Var> {
-        self.params.precision.expect_taken(self.backbone)?;
-        let prefix = self.named("backbone.");
+        let (prefix, precision) = (self.named("backbone."), self.params.precision);
+        precision.expect_taken(self.backbone)?;
+        let x = self.t.layer("images", |t| t.cast(x, precision.dtype()))?;
         self.backbone.tokens(self.t, self.params, &prefix, x, rows)
     }
 

@@ -4,9 +4,14 @@
 //! ```text
 //! z = z + attention(norm1(z))        then        z = z + fc2(gelu(fc1(norm2(z))))        in each block
 //! ```
+//!
+//! Tokens of f16 make activations of f16. Weights that products or sums over tokens read are rounded once; biases and the
+//! parameters of norms are read in f32.
 
 use super::init::{Init, Params};
-use crate::base::{Error, Result, Shape};
+use super::precision::weight_as;
+use crate::base::{DType, Error, Result, Shape};
+use crate::kernels::matmul::MatMul;
 use crate::kernels::unary::Approximate;
 use crate::tape::{Tape, Var};
 
@@ -38,7 +43,13 @@ impl Transformer<'_> {
         self.params.weight(self.t, &format!("{}{name}", self.prefix), shape, init)
     }
 
-    /// Records `depth` blocks, named `blocks.0` and so on: tokens z f32 [N, T, D] give [N, T, D]. It is an error if the
+    /// The same in the elements `dtype` of activations.
+    pub(super) fn weight_as(&mut self, name: &str, shape: impl Into<Shape>, init: Init, dtype: DType) -> Result<Var> {
+        let weight = self.weight(name, shape, init)?;
+        weight_as(self.t, weight, dtype)
+    }
+
+    /// Records `depth` blocks, named `blocks.0` and so on: tokens z f32 or f16 [N, T, D] give [N, T, D]. It is an error if the
     /// heads do not divide D.
     pub fn blocks(&mut self, z: Var, depth: usize) -> Result<Var> {
         let shape = self.t.shape(z);
@@ -78,7 +89,8 @@ impl Transformer<'_> {
             return Ok(y);
         }
         let width = self.t.shape(y).dim(1);
-        let gamma = self.weight(&format!("{name}.gamma"), [width], Init::Ones)?;
+        let dtype = self.t.ty(y).dtype;
+        let gamma = self.weight_as(&format!("{name}.gamma"), [width], Init::Ones, dtype)?;
         self.t.layer(name, |t| {
             let gamma = t.broadcast(gamma, t.shape(y))?;
             t.mul(y, gamma)
@@ -103,7 +115,7 @@ impl Transformer<'_> {
         self.linear(y, &format!("{name}.proj"), width)
     }
 
-    /// Layer norm of each row of z f32 [N, D].
+    /// Layer norm of each row of z [N, D].
     pub fn norm(&mut self, z: Var, name: &str) -> Result<Var> {
         let [_, d] = self.t.shape(z).matrix("layer_norm", "x")?;
         let weight = self.weight(&format!("{name}.weight"), [d], Init::Ones)?;
@@ -111,12 +123,15 @@ impl Transformer<'_> {
         self.t.layer(name, |t| t.layer_norm(z, weight, bias, EPS))
     }
 
-    /// A linear layer on each row of z f32 [N, D]: [N, k].
+    /// A linear layer on each row of z [N, D]: [N, k] of z's elements.
     pub fn linear(&mut self, z: Var, name: &str, k: usize) -> Result<Var> {
         let [_, d] = self.t.shape(z).matrix("linear", "x")?;
-        let init = self.init;
-        let weight = self.weight(&format!("{name}.weight"), [k, d], init)?;
+        let (init, dtype) = (self.init, self.t.ty(z).dtype);
+        let weight = self.weight_as(&format!("{name}.weight"), [k, d], init, dtype)?;
         let bias = self.weight(&format!("{name}.bias"), [k], Init::Zeros)?;
-        self.t.layer(name, |t| t.linear(z, weight, Some(bias)))
+        self.t.layer(name, |t| {
+            let y = t.apply1(MatMul { result: dtype, ..MatMul::new(false, true) }, &[z, weight])?;
+            t.add_bias(y, bias)
+        })
     }
 }

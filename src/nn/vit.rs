@@ -7,14 +7,14 @@
 //! ```
 //!
 //! The final norm with the class token sees only that token, because a norm works on each token and nothing reads the
-//! other tokens.
+//! other tokens. Images of f16 make activations of f16 up to that norm, which reads f32.
 
 use super::backbone::Backbone;
 use super::batch_norm::Mode;
 use super::init::{Init, Params};
 use super::optimizer::Optimizer;
 use super::transformer::Transformer;
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::reduce::Reduction;
 use crate::tape::{Tape, Var};
@@ -123,17 +123,17 @@ impl Vit {
     /// [N, T, width].
     fn embed(&self, r: &mut Transformer<'_>, x: Var, [n, patches]: [usize; 2]) -> Result<Var> {
         let Vit { patch, width: d, in_channels: c, registers, .. } = *self;
-        let fan_in = c * patch * patch;
-        let weight = r.weight("patch_embed.proj.weight", [d, c, patch, patch], Init::UniformFanIn(fan_in))?;
+        let (fan_in, dtype) = (c * patch * patch, r.t.ty(x).dtype);
+        let weight = r.weight_as("patch_embed.proj.weight", [d, c, patch, patch], Init::UniformFanIn(fan_in), dtype)?;
         let bias = r.weight("patch_embed.proj.bias", [d], Init::UniformFanIn(fan_in))?;
-        let class = r.weight("cls_token", [1, 1, d], Init::Normal(1e-6))?;
-        let position = r.weight("pos_embed", [1, 1 + patches, d], WEIGHT)?;
+        let class = r.weight_as("cls_token", [1, 1, d], Init::Normal(1e-6), dtype)?;
+        let position = r.weight_as("pos_embed", [1, 1 + patches, d], WEIGHT, dtype)?;
         let own = match registers {
             0 => None,
-            _ => Some(r.weight("register_tokens", [1, registers, d], WEIGHT)?),
+            _ => Some(r.weight_as("register_tokens", [1, registers, d], WEIGHT, dtype)?),
         };
         r.t.layer("patch_embed", |t| {
-            let y = t.conv2d(x, weight, Conv2d::new(patch as u32, 0))?;
+            let y = t.conv2d(x, weight, Conv2d { result: dtype, ..Conv2d::new(patch as u32, 0) })?;
             let y = t.permute(y, &[0, 2, 3, 1])?;
             let y = t.reshape(y, [n * patches, d])?;
             let y = t.add_bias(y, bias)?;
@@ -173,13 +173,20 @@ impl Backbone for Vit {
         Some(self.patch)
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     /// Ends with the class token or the mean. It has no batch norm, so the mode has no effect.
     fn forward(&self, t: &mut Tape, params: &mut Params, prefix: &str, x: Var, _: Mode) -> Result<Var> {
         let mut r = self.layers(t, params, prefix);
         let z = self.trunk(&mut r, x, None)?;
         let (n, tokens, width) = (r.t.shape(z).dim(0), r.t.shape(z).dim(1), self.width);
         let pooled = r.t.layer("pool", |t| match self.global_pool {
-            GlobalPool::Token => t.slice(z, 1, 0, 1),
+            GlobalPool::Token => {
+                let class = t.slice(z, 1, 0, 1)?;
+                t.cast(class, DType::F32)
+            }
             GlobalPool::Avg => {
                 let before = 1 + self.registers;
                 let patches = t.slice(z, 1, before, tokens - before)?;

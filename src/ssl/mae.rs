@@ -8,14 +8,16 @@
 //! as every vision transformer here, except for its positions, which later training changes. In the decoder the hidden
 //! patches come after the visible ones. The authors put them back in their places, which makes no difference, because
 //! attention knows a place only by its position embedding. The encoder ends with the norm that the backbone has (`norm`
-//! or `fc_norm`), on each token.
+//! or `fc_norm`), on each token. In f16 the decoder's activations are f16, as the encoder's are, and what it predicts becomes
+//! f32 before the loss.
 
 use super::{Method, head_key};
 use crate::base::range::{Mistake, between, mistake};
 use crate::base::rng::Rng;
-use crate::base::{Error, Result};
+use crate::base::{DType, Error, Result};
 use crate::nn::init::Init;
 use crate::nn::listed::{Checked, Entry, read};
+use crate::nn::precision::weight_as;
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::nn::{Backbone, Transformer};
 use crate::tape::{Type, Var};
@@ -139,9 +141,12 @@ impl Mae {
     fn decoded(&self, r: &mut Recorder<'_>, z: Var, [visible, hidden]: [Var; 2], grid: Grid) -> Result<Var> {
         let (n, tokens, dim) = (grid.batch, grid.patches() + 1, self.decoder_embed_dim);
         let (name, init) = (r.named("decoder_pos_embed"), Init::SineCosine { columns: grid.sides[1] });
+        let dtype = r.t.ty(z).dtype;
         let position = r.params.statistic(r.t, &name, [1, tokens, dim], init)?;
+        let position = weight_as(r.t, position, dtype)?;
         let mask_token =
             r.params.weight(r.t, &r.params.named_by_player("mask_token"), [1, 1, dim], Init::Normal(0.02))?;
+        let mask_token = weight_as(r.t, mask_token, dtype)?;
         let (prefix, heads, init) = (r.named("decoder_"), self.decoder_num_heads, Init::XavierUniform);
         let mut decoder = Transformer { t: r.t, params: r.params, prefix: &prefix, heads, layer_scale: false, init };
         let width = decoder.t.shape(z).dim(2);
@@ -166,7 +171,8 @@ impl Mae {
         let z = decoder.t.slice(z, 1, 1 + grid.visible, grid.hidden())?;
         let z = decoder.t.reshape(z, [n * grid.hidden(), dim])?;
         let z = decoder.norm(z, "norm")?;
-        decoder.linear(z, "pred", grid.pixels())
+        let told = decoder.linear(z, "pred", grid.pixels())?;
+        decoder.t.layer("pred", |t| t.cast(told, DType::F32))
     }
 
     /// The pixels of the hidden patches of x [N, C, H, W]: [N · hidden, pixels]. A patch is stored row by row, and the

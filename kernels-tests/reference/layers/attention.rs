@@ -15,7 +15,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let [b, h, t, e] = [0, 1, 2, 3].map(|i| x[0].dim(i));
     let s = x[1].dim(2);
     let scale = op.scale.map_or(1.0 / (e as f64).sqrt(), |v| v as f64);
-    let (mut y, mut lses) = (Vec::new(), Vec::new());
+    let (mut y, mut lses, mut rounded) = (Vec::new(), Vec::new(), Rounded::new(x[1].f.len()));
     for row in 0..b * h * t {
         let (sample, head, i) = (row / (h * t), row / t, row % t);
         let length = x.get(3).map_or(s, |l| (l.u[sample] as usize).min(s));
@@ -35,13 +35,48 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let shares: Vec<f64> = scores.iter().map(|v| (v - top).exp() / total).collect();
         // An error δ of a score changes its exp by a factor of 1 + δ. The error of the sum changes all of them so.
         let off: f64 = (0..seen).map(|j| shares[j] * (1.0 + size(j) + (scores[j] - top).abs())).sum();
+        let first = y.len();
         for d in 0..e {
             let value = (0..seen).map(|j| shares[j] * at(&x[2], j, d)).sum::<f64>();
             let own = (0..seen).map(|j| shares[j] * at(&x[2], j, d).abs() * (1.0 + size(j) + (scores[j] - top).abs()));
             y.push((value, own.sum::<f64>() + value.abs() * off));
         }
         lses.push((top + total.ln(), top.abs() + total.ln().abs() + off));
+        rounded.row(&y[first..], &shares, scale, |d, j| (q[d], at(&x[1], j, d), (head * s + j) * e + d));
     }
     let outputs = vec![Expected::sums(y, s.max(e)).ulps(ULPS), Expected::sums(lses, s.max(e)).ulps(ULPS)];
-    Answer::new(outputs).gradient(&[0, 1, 2], &[0])
+    Answer::new(outputs).gradient(&[0, 1, 2], &[0]).half_floor(rounded.bound())
+}
+
+/// What the rounding of y to f16 does to dq and dk, through D_i = ⟨dy_i, y_i⟩: an element of y is off by up to 2⁻¹¹ of its
+/// size, evenly distributed, and those of dy are standard normal, so that D_i has a deviation of up to ‖y_i‖·2⁻¹¹/√3. dq_i is
+/// off by scale·Σ_j P_ij·k_j times D_i's error, and dk_j by the sum of scale·P_ij·q_i times it over i. Six deviations are
+/// allowed, of the element that has most.
+struct Rounded {
+    dq: f64,
+    /// Squares of the deviations.
+    dk: Vec<f64>,
+}
+
+impl Rounded {
+    fn new(keys: usize) -> Self {
+        Rounded { dq: 0.0, dk: vec![0.0; keys] }
+    }
+
+    /// Counts a query. `of` gives q_id, k_jd, and where dk_jd lies, for (d, j).
+    fn row(&mut self, y: &[(f64, f64)], shares: &[f64], scale: f64, of: impl Fn(usize, usize) -> (f64, f64, usize)) {
+        let deviation = y.iter().map(|y| y.0 * y.0).sum::<f64>().sqrt() * 2f64.powi(-11) / 3f64.sqrt();
+        for d in 0..y.len() {
+            let mean = shares.iter().enumerate().map(|(j, share)| share * of(d, j).1).sum::<f64>();
+            self.dq = self.dq.max(scale * mean.abs() * deviation);
+            for (j, share) in shares.iter().enumerate() {
+                let (q, _, at) = of(d, j);
+                self.dk[at] += (scale * share * q * deviation).powi(2);
+            }
+        }
+    }
+
+    fn bound(&self) -> f64 {
+        6.0 * self.dk.iter().map(|v| v.sqrt()).fold(self.dq, f64::max)
+    }
 }

@@ -4,7 +4,7 @@
 
 struct Params { rows: u32, columns: u32, tiles: u32, length: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<Held>;
 @group(0) @binding(2) var<storage, read_write> db: array<f32>; // [slices, columns]
 
 var<workgroup> sums: array<f32, 256>;
@@ -23,7 +23,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var sum = 0.0;
     if (n < p.columns) {
         for (var m = begin + lane / 32u; m < end; m += 8u) {
-            sum += dy[m * p.columns + n];
+            let i = m * p.columns + n;
+            sum += got(dy[place(i)], i);
         }
     }
     sums[lane] = sum;

@@ -3,8 +3,12 @@
 
 struct Params { rows: u32, columns: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<Held>;
 @group(0) @binding(2) var<storage, read_write> db: array<f32>;
+
+fn dy_at(i: u32) -> f32 {
+    return got(dy[place(i)], i);
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -17,10 +21,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var m = 0u;
     for (; m + 4u <= p.rows; m += 4u) {
         let i = m * p.columns + n;
-        sums += vec4<f32>(dy[i], dy[i + p.columns], dy[i + 2u * p.columns], dy[i + 3u * p.columns]);
+        sums += vec4<f32>(dy_at(i), dy_at(i + p.columns), dy_at(i + 2u * p.columns), dy_at(i + 3u * p.columns));
     }
     for (; m < p.rows; m++) {
-        sums.x += dy[m * p.columns + n];
+        sums.x += dy_at(m * p.columns + n);
     }
     db[n] = (sums.x + sums.y) + (sums.z + sums.w);
 }

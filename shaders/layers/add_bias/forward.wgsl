@@ -3,9 +3,9 @@
 
 struct Params { vectors: u32, columns: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<Quad>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Result>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -14,6 +14,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var i = start + lane; i < min(start + 256u, p.vectors); i += 64u) {
         let n = 4u * i % p.columns;
         let bias = vec4<f32>(b[n], b[(n + 1u) % p.columns], b[(n + 2u) % p.columns], b[(n + 3u) % p.columns]);
-        y[i] = x[i] + bias;
+        y[i] = stored(loaded(x[i]) + bias);
     }
 }

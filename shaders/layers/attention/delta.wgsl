@@ -2,9 +2,9 @@
 
 struct Delta { rows: u32, vectors: u32 }
 @group(0) @binding(0) var<uniform> p: Delta;
-@group(0) @binding(1) var<storage, read> y: array<V>;
+@group(0) @binding(1) var<storage, read> y: array<Held>;
 @group(0) @binding(2) var<storage, read> lse: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<V>;
+@group(0) @binding(3) var<storage, read> dy: array<Held>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2<f32>>;
 
 @compute @workgroup_size(64)
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     var sum = 0.0;
     for (var k = i * p.vectors; k < (i + 1u) * p.vectors; k++) {
-        sum += dot_v(y[k], dy[k]);
+        sum += dot_v(got(y[place(k)], k), got(dy[place(k)], k));
     }
     stats[i] = vec2<f32>(lse[i], sum);
 }

@@ -2,20 +2,20 @@
 // the keys with a running maximum (online softmax). A workgroup owns 8·$R queries of a head and walks the keys in
 // tiles of 8·$N: their scores by tile.wgsl, the new maximum of each row over its eight lanes, then the tile's share of y.
 
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> y: array<Result>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 
 fn owned_0(row: u32, unit: u32) -> vec4<f32> {
-    return q[row * p.width + unit];
+    return loaded(q[row * p.width + unit]);
 }
 fn walked_0(row: u32, unit: u32) -> vec4<f32> {
-    return k[row * p.width + unit];
+    return loaded(k[row * p.width + unit]);
 }
 fn summand_0(row: u32, unit: u32) -> vec4<f32> {
-    return v[row * p.width + unit];
+    return loaded(v[row * p.width + unit]);
 }
 
 @compute @workgroup_size(64)
@@ -79,7 +79,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let row_$m = head * p.t + i0 + ly + $m * 8;
         //@ for g in 0..EG
         if (lx + $g * 8 < p.width) {
-            y[row_$m * p.width + lx + $g * 8] = share[$m] * sum_$m_$g;
+            y[row_$m * p.width + lx + $g * 8] = stored(share[$m] * sum_$m_$g);
         }
         //@ end
         if (lx == 0u) {

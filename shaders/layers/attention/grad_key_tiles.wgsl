@@ -3,31 +3,31 @@
 // with a causal mask from its own place on. Half
 // 0 of the workgroup finds S, P and dv, half 1 ⟨dy, v⟩, dS and dk, so that neither holds two sums in registers.
 
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read> dy: array<Quad>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>; // (lse, D)
-@group(0) @binding(6) var<storage, read_write> dk: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> dv: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> dk: array<Result>;
+@group(0) @binding(7) var<storage, read_write> dv: array<Result>;
 
 fn owned_0(row: u32, unit: u32) -> vec4<f32> {
-    return k[row * p.width + unit];
+    return loaded(k[row * p.width + unit]);
 }
 fn walked_0(row: u32, unit: u32) -> vec4<f32> {
-    return q[row * p.width + unit];
+    return loaded(q[row * p.width + unit]);
 }
 fn summand_0(row: u32, unit: u32) -> vec4<f32> {
-    return dy[row * p.width + unit];
+    return loaded(dy[row * p.width + unit]);
 }
 fn owned_1(row: u32, unit: u32) -> vec4<f32> {
-    return v[row * p.width + unit];
+    return loaded(v[row * p.width + unit]);
 }
 fn walked_1(row: u32, unit: u32) -> vec4<f32> {
-    return dy[row * p.width + unit];
+    return loaded(dy[row * p.width + unit]);
 }
 fn summand_1(row: u32, unit: u32) -> vec4<f32> {
-    return q[row * p.width + unit];
+    return loaded(q[row * p.width + unit]);
 }
 
 @compute @workgroup_size(128)
@@ -82,9 +82,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         if (lx + $g * 8 < p.width) {
             let at_$g = row_$m * p.width + lx + $g * 8;
             if (half == 0u) {
-                dv[at_$g] = sum_$m_$g;
+                dv[at_$g] = stored(sum_$m_$g);
             } else {
-                dk[at_$g] = p.scale * sum_$m_$g;
+                dk[at_$g] = stored(p.scale * sum_$m_$g);
             }
         }
         //@ end

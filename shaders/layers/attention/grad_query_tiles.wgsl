@@ -1,27 +1,27 @@
 // attention.grad_query: dq_i = scale·Σ_j dS_ij·k_j, dS_ij = P_ij·(⟨dy_i, v_j⟩ − D_i), P_ij = exp(s_ij − lse_i), computed
 // again. A workgroup owns 8·$R queries of a head and walks the keys in tiles of 8·$N.
 
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read> dy: array<Quad>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>; // (lse, D)
-@group(0) @binding(6) var<storage, read_write> dq: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> dq: array<Result>;
 
 fn owned_0(row: u32, unit: u32) -> vec4<f32> {
-    return q[row * p.width + unit];
+    return loaded(q[row * p.width + unit]);
 }
 fn walked_0(row: u32, unit: u32) -> vec4<f32> {
-    return k[row * p.width + unit];
+    return loaded(k[row * p.width + unit]);
 }
 fn owned_1(row: u32, unit: u32) -> vec4<f32> {
-    return dy[row * p.width + unit];
+    return loaded(dy[row * p.width + unit]);
 }
 fn walked_1(row: u32, unit: u32) -> vec4<f32> {
-    return v[row * p.width + unit];
+    return loaded(v[row * p.width + unit]);
 }
 fn summand_0(row: u32, unit: u32) -> vec4<f32> {
-    return k[row * p.width + unit];
+    return loaded(k[row * p.width + unit]);
 }
 
 @compute @workgroup_size(64)
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let row_$m = head * p.t + i0 + ly + $m * 8;
         //@ for g in 0..EG
         if (lx + $g * 8 < p.width) {
-            dq[row_$m * p.width + lx + $g * 8] = p.scale * sum_$m_$g;
+            dq[row_$m * p.width + lx + $g * 8] = stored(p.scale * sum_$m_$g);
         }
         //@ end
     }

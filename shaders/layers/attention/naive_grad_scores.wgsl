@@ -1,10 +1,10 @@
 // attention.grad_scores, naive: P_ij = exp(s_ij − lse_i) and scale·dS_ij, dS_ij = P_ij·(⟨dy_i, v_j⟩ − D_i), in memory. An
 // invocation a score; p.width counts elements.
 
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> v: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> q: array<Held>;
+@group(0) @binding(2) var<storage, read> k: array<Held>;
+@group(0) @binding(3) var<storage, read> v: array<Held>;
+@group(0) @binding(4) var<storage, read> dy: array<Held>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>; // (lse, D)
 @group(0) @binding(6) var<storage, read_write> shares: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dscores: array<f32>;
@@ -24,8 +24,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var s = 0.0;
     var d = 0.0;
     for (var e = 0u; e < p.width; e++) {
-        s += q[a + e] * k[b + e];
-        d += dy[a + e] * v[b + e];
+        s += got(q[place(a + e)], a + e) * got(k[place(b + e)], b + e);
+        d += got(dy[place(a + e)], a + e) * got(v[place(b + e)], b + e);
     }
     let seen = j < visible(keys_of(head), row % p.t);
     let share = select(0.0, exp(p.scale * s - stats[row].x), seen);

@@ -4,8 +4,7 @@
 struct Product { total: u32, rows: u32, inner: u32, columns: u32, w_head: u32, w_row: u32, w_inner: u32 }
 @group(0) @binding(0) var<uniform> p: Product;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<Held>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -19,7 +18,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let head = at / (p.columns * p.rows);
     var sum = 0.0;
     for (var c = 0u; c < p.inner; c++) {
-        sum += w[head * p.w_head + row * p.w_row + c * p.w_inner] * x[(head * p.inner + c) * p.columns + e];
+        let i = (head * p.inner + c) * p.columns + e;
+        sum += w[head * p.w_head + row * p.w_row + c * p.w_inner] * got(x[place(i)], i);
     }
-    y[at] = sum;
+    put(at, sum);
 }

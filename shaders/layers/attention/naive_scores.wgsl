@@ -1,8 +1,8 @@
 // attention.scores, naive: s_ij = scale·⟨q_i, k_j⟩ in memory, LOWEST where i does not see j. An invocation a score;
 // p.width counts elements.
 
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
+@group(0) @binding(1) var<storage, read> q: array<Held>;
+@group(0) @binding(2) var<storage, read> k: array<Held>;
 @group(0) @binding(3) var<storage, read_write> scores: array<f32>;
 
 @compute @workgroup_size(64)
@@ -17,7 +17,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let j = at % p.s;
     var sum = 0.0;
     for (var e = 0u; e < p.width; e++) {
-        sum += q[row * p.width + e] * k[(head * p.s + j) * p.width + e];
+        let a = row * p.width + e;
+        let b = (head * p.s + j) * p.width + e;
+        sum += got(q[place(a)], a) * got(k[place(b)], b);
     }
     scores[at] = select(LOWEST, p.scale * sum, j < visible(keys_of(head), row % p.t));
 }

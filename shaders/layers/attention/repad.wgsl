@@ -3,8 +3,7 @@
 
 struct Repad { rows: u32, length: u32, padded: u32 }
 @group(0) @binding(0) var<uniform> p: Repad;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -15,8 +14,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let column = i % p.padded;
     if (column < p.length) {
-        y[i] = x[i / p.padded * p.length + column];
+        let at = i / p.padded * p.length + column;
+        put(i, got(x[place(at)], at));
     } else {
-        y[i] = 0.0;
+        put(i, 0.0);
     }
 }

@@ -4,12 +4,15 @@
 
 struct Params { rows: u32, vectors: u32, columns: u32, eps: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> weight: array<V>;
 @group(0) @binding(3) var<storage, read> bias: array<V>;
-@group(0) @binding(4) var<storage, read_write> y: array<V>;
 @group(0) @binding(5) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
+
+fn x_at(i: u32) -> V {
+    return got(x[place(i)], i);
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -20,20 +23,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let row = i * p.vectors;
     let columns = f32(p.columns);
-    let shift = dot_v(x[row], V(1.0)) * f32(p.vectors) / columns;
+    let shift = dot_v(x_at(row), V(1.0)) * f32(p.vectors) / columns;
     var sum = V(0.0);
     for (var k = 0u; k < p.vectors; k++) {
-        sum += x[row + k] - shift;
+        sum += x_at(row + k) - shift;
     }
     let middle = dot_v(sum, V(1.0)) / columns;
     var squares = V(0.0);
     for (var k = 0u; k < p.vectors; k++) {
-        let d = (x[row + k] - shift) - middle;
+        let d = (x_at(row + k) - shift) - middle;
         squares += d * d;
     }
     let r = 1.0 / sqrt(dot_v(squares, V(1.0)) / columns + p.eps);
     for (var k = 0u; k < p.vectors; k++) {
-        y[row + k] = ((x[row + k] - shift) - middle) * r * weight[k] + bias[k];
+        put(row + k, ((x_at(row + k) - shift) - middle) * r * weight[k] + bias[k]);
     }
     mean[i] = shift + middle;
     rstd[i] = r;

@@ -3,8 +3,12 @@
 
 struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read_write> y: array<V>;
+
+fn x_at(i: u32) -> V {
+    return got(x[place(i)], i);
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -16,15 +20,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let row = i * p.vectors;
     var tops = V(LOWEST);
     for (var k = row; k < row + p.vectors; k++) {
-        tops = max(tops, x[k]);
+        tops = max(tops, x_at(k));
     }
     let top = max_v(tops);
     var sums = V(0.0);
     for (var k = row; k < row + p.vectors; k++) {
-        sums += exp((x[k] - top) * p.inverse_temperature);
+        sums += exp((x_at(k) - top) * p.inverse_temperature);
     }
     let sum = dot_v(sums, V(1.0));
     for (var k = row; k < row + p.vectors; k++) {
-        y[k] = result((x[k] - top) * p.inverse_temperature, sum);
+        y[k] = result((x_at(k) - top) * p.inverse_temperature, sum);
     }
 }

@@ -4,7 +4,6 @@ struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> y: array<V>;
 @group(0) @binding(2) var<storage, read> dy: array<V>;
-@group(0) @binding(3) var<storage, read_write> dx: array<V>;
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -19,6 +18,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         sum += summed(y[k], dy[k]);
     }
     for (var k = row; k < row + p.vectors; k++) {
-        dx[k] = slope(y[k], dy[k], sum);
+        put(k, slope(y[k], dy[k], sum));
     }
 }

@@ -1,11 +1,12 @@
 // broadcast: y[c0, c1, c2, c3] = x[Σ c·stride], stride 0 along repeated dimensions; neighbouring dimensions of one kind
-// were merged, so four are enough. Words are moved as they are, so f32 and u32 are alike.
-// An invocation writes four elements a step; `load`, a piece of its own, says how x is read. A workgroup owns 256 vec4
-// in a row; buffers are padded to 16 bytes, so the last vec4 is whole.
+// were merged, so four are enough. Words are moved as they are, so f32 and u32 are alike, and so are halves that are copied
+// two at a time.
+// An invocation writes four elements a step; `load`, a piece of its own, says how x is read and how four of them lie. A
+// workgroup owns 256 times four in a row; buffers are padded to 16 bytes, so the last four are whole.
 
 struct Params { vectors: u32, elements: u32, n1: u32, n2: u32, n3: u32, s0: u32, s1: u32, s2: u32, s3: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<Four>;
 
 // Where element i of y comes from.
 fn source(i: u32) -> u32 {

@@ -21,11 +21,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var four = vec4<f32>(0.0);
     var r = start + row;
     for (; r + 3u * ROWS < end; r += 4u * ROWS) {
-        four += vec4<f32>(dy[base + repeat_at(r)], dy[base + repeat_at(r + ROWS)],
-                          dy[base + repeat_at(r + 2u * ROWS)], dy[base + repeat_at(r + 3u * ROWS)]);
+        four += vec4<f32>(dy_at(base + repeat_at(r)), dy_at(base + repeat_at(r + ROWS)),
+                          dy_at(base + repeat_at(r + 2u * ROWS)), dy_at(base + repeat_at(r + 3u * ROWS)));
     }
     for (; r < end; r += ROWS) {
-        four.x += dy[base + repeat_at(r)];
+        four.x += dy_at(base + repeat_at(r));
     }
     sums[row * ${COLUMNS}u + column] = (four.x + four.y) + (four.z + four.w);
     workgroupBarrier();

@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var left = p.inner - start % p.inner; // of this run along the inner dimension
     var sum = 0.0;
     for (var r = start; r < min(start + p.slice, p.length); r++) {
-        sum += dy[at];
+        sum += dy_at(at);
         left -= 1u;
         at += select(p.inner_stride, p.outer_stride - (p.inner - 1u) * p.inner_stride, left == 0u);
         left = select(left, p.inner, left == 0u);

@@ -8,7 +8,7 @@ struct Params {
     slice: u32, slices: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<Held>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 
 fn kept_at(k: u32) -> u32 {
@@ -17,4 +17,8 @@ fn kept_at(k: u32) -> u32 {
 
 fn repeat_at(r: u32) -> u32 {
     return (r / p.inner) * p.outer_stride + (r % p.inner) * p.inner_stride;
+}
+
+fn dy_at(i: u32) -> f32 {
+    return got(dy[place(i)], i);
 }

@@ -3,9 +3,8 @@
 
 struct Params { units: u32, row: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> table: array<W>;
+@group(0) @binding(1) var<storage, read> table: array<Held>;
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<W>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -13,6 +12,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let i = group_index(wid, groups) * 256u + lane;
     if (i < p.units) {
         let n = i / p.row;
-        y[i] = table[min(indices[n], p.rows - 1u) * p.row + (i - n * p.row)];
+        let at = min(indices[n], p.rows - 1u) * p.row + (i - n * p.row);
+        put(i, got(table[place(at)], at));
     }
 }

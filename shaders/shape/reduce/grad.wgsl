@@ -8,7 +8,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<Result>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -29,5 +29,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let o_$i = min(dot(c_$i, output_strides), p.outputs - 1u);
     let v_$i = through(p.scale * dy[o_$i], min(4u * v + $i, p.elements - 1u), o_$i, dot(c_$i, term_strides));
     //@ end
-    dx[v] = vec4<f32>(v_0, v_1, v_2, v_3);
+    dx[v] = stored(vec4<f32>(v_0, v_1, v_2, v_3));
 }

@@ -1,5 +1,5 @@
 // Maxima: the key of the largest term and which one it is, among equals the first. Its twin is sum.wgsl.
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> index: array<u32>;
 

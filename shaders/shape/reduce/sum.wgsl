@@ -1,5 +1,5 @@
 // Sums: what a lane holds, and where it goes. Its twin is most.wgsl.
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 alias Acc = f32;

@@ -3,10 +3,13 @@
 
 struct Params { units: u32, row: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> starts: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<V>;
+
+fn x_at(i: u32) -> V {
+    return got(x[place(i)], i);
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -22,14 +25,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     var sum = V(0.0);
     for (; at + 4u <= end; at += 4u) {
         //@ for u in 0..4
-        let x_$u = x[order[at + $u] * p.row + k];
+        let x_$u = x_at(order[at + $u] * p.row + k);
         //@ end
         //@ for u in 0..4
         sum += x_$u;
         //@ end
     }
     for (; at < end; at++) {
-        sum += x[order[at] * p.row + k];
+        sum += x_at(order[at] * p.row + k);
     }
-    y[i] = sum;
+    put(i, sum);
 }

@@ -3,14 +3,14 @@
 
 struct Params { units: u32, row: u32, x_row: u32, start: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<W>;
-@group(0) @binding(2) var<storage, read_write> y: array<W>;
+@group(0) @binding(1) var<storage, read> x: array<Held>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let i = group_index(wid, groups) * 256u + lane;
     if (i < p.units) {
-        y[i] = x[i / p.row * (p.x_row - p.row) + p.start + i];
+        let at = i / p.row * (p.x_row - p.row) + p.start + i;
+        put(i, got(x[place(at)], at));
     }
 }

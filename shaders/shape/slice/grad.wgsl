@@ -3,8 +3,7 @@
 
 struct Params { units: u32, row: u32, x_row: u32, start: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dy: array<W>;
-@group(0) @binding(2) var<storage, read_write> dx: array<W>;
+@group(0) @binding(1) var<storage, read> dy: array<Held>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -16,9 +15,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let r = i / p.x_row;
     // Unsigned wrap makes what lies before the slice large, so one comparison guards both ends.
     let k = i - r * p.x_row - p.start;
-    var v = W(0u);
+    var v = Cell(0u);
     if (k < p.row) {
-        v = dy[r * p.row + k];
+        let at = r * p.row + k;
+        v = got(dy[place(at)], at);
     }
-    dx[i] = v;
+    put(i, v);
 }

@@ -52,7 +52,7 @@ const PACKED: &[Piece] = &[
 ];
 const PACKED_FOURS: &[Piece] = &[
     piece!("common/half.wgsl"),
-    piece!("common/quads_f16.wgsl"),
+    piece!("common/quad_f16.wgsl"),
     piece!("common/index.wgsl"),
     piece!("layers/matmul/fours_packed.wgsl"),
     piece!("layers/matmul/access.wgsl"),

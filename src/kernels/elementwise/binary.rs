@@ -8,7 +8,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Kernel, Piece};
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::kernels::{Case, Fill, held, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -84,10 +84,7 @@ const MUL: Function = function!("mul");
 const NE: Function = function!("ne");
 const SUB: Function = function!("sub");
 
-/// What kernels of f32, f16 and u32 operands begin with.
-const SINGLE: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_f32.wgsl")];
-const HALF: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/half.wgsl"), piece!("common/quads_f16.wgsl")];
-const WORD: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_u32.wgsl")];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
 /// The walk.
 const FORWARD: &[Piece] = &[piece!("elementwise/binary/forward.wgsl")];
 
@@ -186,12 +183,7 @@ impl Binary {
         if dtype != DType::F32 && other != Some(dtype) {
             return Err(Error::shape(name, format!("a must hold F32, not {}", dtype.name())));
         }
-        let operands = match dtype {
-            DType::F16 => HALF,
-            DType::F32 => SINGLE,
-            DType::U32 => WORD,
-        };
-        let kernel = Kernel::new(function.kernel, "portable", operands);
+        let kernel = Kernel::new(function.kernel, "portable", INDEX).followed_by(held::quads(dtype));
         Ok(kernel.followed_by(function.pieces).followed_by(FORWARD))
     }
 }

@@ -3,10 +3,10 @@
 //! f16 elements are computed in f32 and rounded once. A function whose slope is computed from the size of y has no f16
 //! form, because y is rounded there. Shaders: shaders/elementwise/unary/.
 
-use crate::base::{DType, Error, Result};
+use crate::base::{Error, Result};
 use crate::device::{Kernel, Piece};
 use crate::kernels::epilogue::Activation;
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::kernels::{Case, Fill, held, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -107,9 +107,7 @@ const SILU: Function = function!("silu", "elementwise/unary/logistic.wgsl");
 const SQRT: Function = function!("sqrt");
 const TANH: Function = function!("tanh");
 
-/// What kernels of f32 elements begin with, and of f16 elements.
-const SINGLE: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/quads_f32.wgsl")];
-const HALF: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/half.wgsl"), piece!("common/quads_f16.wgsl")];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
 /// The walks.
 const FORWARD: &[Piece] = &[piece!("elementwise/unary/forward.wgsl")];
 const GRAD: &[Piece] = &[piece!("elementwise/unary/grad.wgsl")];
@@ -243,8 +241,8 @@ impl Unary {
     fn launch(self, e: &mut Emit<'_>, name: &'static str, walk: &[Piece], buffers: &[Slot]) {
         let Form { function, a, b, .. } = self.form();
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
-        let elements = if e.y[0].dtype == DType::F16 { HALF } else { SINGLE };
-        let kernel = Kernel::new(name, "portable", elements).followed_by(function.pieces).followed_by(walk);
+        let kernel = Kernel::new(name, "portable", INDEX).followed_by(held::quads(e.y[0].dtype));
+        let kernel = kernel.followed_by(function.pieces).followed_by(walk);
         e.launch(kernel, buffers, &Params { vectors, a, b }, grid);
     }
 }

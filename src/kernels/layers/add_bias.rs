@@ -1,9 +1,9 @@
 //! add_bias: y[m, n] = x[m, n] + b[n].
-//! dx = dy, db[n] = Σ_m dy[m, n], in a fixed order. Shaders: shaders/layers/add_bias/.
+//! dx = dy, db[n] = Σ_m dy[m, n], in a fixed order. x and y are f32 or f16, b and db f32. Shaders: shaders/layers/add_bias/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, gemm, vec4_grid};
+use crate::kernels::{Case, Fill, gemm, held, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -27,12 +27,13 @@ params! {
     struct GroupParams { rows: u32, columns: u32, tiles: u32, length: u32 }
 }
 
-const FORWARD: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/add_bias/forward.wgsl")];
-const LANE: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/add_bias/column_sum_lane.wgsl")];
-const GROUP: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/add_bias/column_sum_group.wgsl")];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+const FORWARD: &[Piece] = &[piece!("layers/add_bias/forward.wgsl")];
+const LANE: &[Piece] = &[piece!("layers/add_bias/column_sum_lane.wgsl")];
+const GROUP: &[Piece] = &[piece!("layers/add_bias/column_sum_group.wgsl")];
 
 impl Tape {
-    /// x + b: x f32 [M, N], b f32 [N].
+    /// x + b: x f32 or f16 [M, N], b f32 [N]; y has x's type.
     pub fn add_bias(&mut self, x: Var, b: Var) -> Result<Var> {
         self.apply1(AddBias, &[x, b])
     }
@@ -43,8 +44,12 @@ impl Op for AddBias {
         "add_bias"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("add_bias", "x", DType::F32)?;
+        x[0].expect_float("add_bias", "x")?;
         x[1].expect_dtype("add_bias", "b", DType::F32)?;
         let ([_, columns], n) = (x[0].shape.matrix("add_bias", "x")?, x[1].shape.vector("add_bias", "b")?);
         if columns != n {
@@ -58,7 +63,8 @@ impl Op for AddBias {
         let (vectors, grid) = vec4_grid(e.y[0].shape.numel());
         let params = Params { vectors, columns: e.x[1].shape.numel() as u32 };
         let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-        e.launch(Kernel::new("add_bias.forward", "portable", FORWARD), &buffers, &params, grid);
+        let kernel = Kernel::new("add_bias.forward", "portable", INDEX).followed_by(held::quads(e.x[0].dtype));
+        e.launch(kernel.followed_by(FORWARD), &buffers, &params, grid);
         Ok(())
     }
 
@@ -88,6 +94,10 @@ impl Op for GradBias {
         "add_bias.grad_bias"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let [_, n] = x[0].shape.matrix("add_bias.grad_bias", "dy")?;
         Ok(vec![Type::f32([n])])
@@ -108,8 +118,9 @@ impl Op for GradBias {
         const NAME: &str = "add_bias.grad_bias";
         let [m, n] = e.x[0].shape.matrix(NAME, "dy")?;
         let (rows, columns) = (m as u32, n as u32);
+        let kernel = held::floats(Kernel::new(NAME, e.variant, INDEX), e.x[0].dtype);
         if e.variant == "lane_per_column" {
-            let kernel = Kernel::new(NAME, "lane_per_column", LANE);
+            let kernel = kernel.followed_by(LANE);
             e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &LaneParams { rows, columns }, groups_1d(n.div_ceil(8)));
             return Ok(());
         }
@@ -117,8 +128,7 @@ impl Op for GradBias {
         let tiles = n.div_ceil(COLUMNS);
         let params = GroupParams { rows, columns, tiles: tiles as u32, length: length as u32 };
         let sums = if slices > 1 { Slot::Work(0) } else { Slot::Out(0) };
-        let kernel = Kernel::new(NAME, e.variant, GROUP);
-        e.launch(kernel, &[Slot::In(0), sums], &params, groups_1d(tiles * slices));
+        e.launch(kernel.followed_by(GROUP), &[Slot::In(0), sums], &params, groups_1d(tiles * slices));
         if slices > 1 {
             gemm::sum_slices(e, "add_bias.grad_bias_sum", sums, Slot::Out(0), n, slices);
         }
@@ -143,5 +153,10 @@ pub fn cases() -> Vec<Case> {
         case("a tile and one", 9, 33),
         case("many rows", 131, 64),
         case("rows in slices, a tile and one", 201, 33),
+        case("f16, one", 1, 1).halved(&[0]),
+        case("f16, prime", 13, 31).halved(&[0]),
+        case("f16, a tile and one", 9, 33).halved(&[0]),
+        case("f16, many rows", 131, 64).halved(&[0]),
+        case("f16, rows in slices, a tile and one", 201, 33).halved(&[0]),
     ]
 }

@@ -11,6 +11,9 @@
 //! at the start, as its is_causal: query i sees the keys 0 to i. A query that sees no key has y 0, lse −1e30 (for log 0)
 //! and gradients of 0; nor does one whose every score is −inf. What a mask hides counts for nothing, but some variants
 //! multiply its value by 0: a NaN in it may be seen.
+//!
+//! q, k, v, y and their gradients are all f32 or all f16; lse, D and all sums are f32. D is taken from y as it is kept, so in
+//! f16 from a rounded one: it is off by up to 2⁻¹¹·Σ_e |dy_ie·y_ie|, as in FlashAttention-2.
 
 mod launch;
 
@@ -40,9 +43,10 @@ struct AttentionGrad {
 const LARGEST_HEAD: usize = 128;
 
 impl Tape {
-    /// Attention of q f32 [B, H, T, E] to k and v f32 [B, H, S, E], scores times 1/√E, E at most 128. With `causal`
-    /// query i sees the keys 0 to i; with `key_lengths` u32 [B] the first of each sample (more than S counts as S).
-    /// Returns [y [B, H, T, E], lse [B, H, T]]; a query that sees no key has y 0 and lse −1e30. lse has no gradient.
+    /// Attention of q [B, H, T, E] to k and v [B, H, S, E], all f32 or all f16, scores times 1/√E, E at most 128. With
+    /// `causal` query i sees the keys 0 to i; with `key_lengths` u32 [B] the first of each sample (more than S counts as S).
+    /// Returns [y [B, H, T, E] of q's elements, lse f32 [B, H, T]]; a query that sees no key has y 0 and lse −1e30. lse has
+    /// no gradient.
     pub fn attention(&mut self, q: Var, k: Var, v: Var, key_lengths: Option<Var>, causal: bool) -> Result<[Var; 2]> {
         let inputs: Vec<Var> = [q, k, v].into_iter().chain(key_lengths).collect();
         let out = self.apply(Attention { causal, scale: None }, &inputs)?;
@@ -59,12 +63,14 @@ struct Sizes {
     t: usize,
     s: usize,
     e: usize,
+    /// The elements of q, k, v and y.
+    dtype: DType,
 }
 
 impl Sizes {
     fn of(q: &Type, k: &Type) -> Self {
         let [b, heads, t, e] = [0, 1, 2, 3].map(|i| q.shape.dim(i));
-        Sizes { total: b * heads, heads, t, s: k.shape.dim(2), e }
+        Sizes { total: b * heads, heads, t, s: k.shape.dim(2), e, dtype: q.dtype }
     }
 }
 
@@ -76,9 +82,14 @@ impl Attention {
     }
 }
 
-/// `rows`: an invocation owns rows. `tiles`: a workgroup stages tiles. `naive`: the matrix of scores is held in memory.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "tiles", "naive"] } else { vec!["tiles", "rows", "naive"] }
+/// `rows`: an invocation owns rows, and adds up in y, dq, dk and dv themselves: f16 would be rounded at each step there, and
+/// has no such variant. `tiles`: a workgroup stages tiles. `naive`: the matrix of scores is held in memory.
+fn variants(q: &Type, caps: &Caps) -> Vec<&'static str> {
+    match (q.dtype, caps.software) {
+        (DType::F16, _) => vec!["tiles", "naive"],
+        (_, true) => vec!["rows", "tiles", "naive"],
+        (_, false) => vec!["tiles", "rows", "naive"],
+    }
 }
 
 impl Op for Attention {
@@ -86,9 +97,14 @@ impl Op for Attention {
         "attention"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        for (ty, name) in x.iter().zip(["q", "k", "v"]) {
-            ty.expect_dtype("attention", name, DType::F32)?;
+        x[0].expect_float("attention", "q")?;
+        for (ty, name) in x[1..].iter().zip(["k", "v"]) {
+            ty.expect_dtype("attention", name, x[0].dtype)?;
         }
         let (&[b, h, t, e], &[kb, kh, s, ke]) = (x[0].shape.dims(), x[1].shape.dims()) else {
             let need = "both must have four dimensions, B H T E and B H S E";
@@ -114,8 +130,8 @@ impl Op for Attention {
         Ok(vec![x[0], Type::f32([b as usize, h as usize, t as usize])])
     }
 
-    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+    fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        variants(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -174,12 +190,16 @@ impl Op for AttentionGrad {
         "attention.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         Ok(vec![x[0], x[1], x[2]])
     }
 
-    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+    fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        variants(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -236,6 +256,7 @@ pub fn cases() -> Vec<Case> {
         Case::new(name, Attention { causal, scale: None }, inputs)
     };
     let n = || Fill::Normal;
+    let halves = |name, dims, causal, lengths| case(name, dims, causal, lengths, n()).halved(&[0, 1, 2]);
     vec![
         case("one", [1, 1, 1, 1, 1], false, None, n()),
         case("prime", [2, 3, 13, 7, 5], false, None, n()),
@@ -251,5 +272,13 @@ pub fn cases() -> Vec<Case> {
         case("four rows a lane, causal, odd head", [1, 1, 97, 50, 65], true, None, n()),
         case("four rows a lane, padded keys, largest head", [2, 1, 32, 64, 128], false, Some(vec![64, 33]), n()),
         case("exp would overflow", [1, 1, 20, 40, 8], false, None, Fill::Uniform(-12.0, 12.0)),
+        halves("f16, one", [1, 1, 1, 1, 1], false, None),
+        halves("f16, prime", [2, 3, 13, 7, 5], false, None),
+        halves("f16, tiles and one, whole vec4", [1, 2, 65, 33, 36], false, None),
+        halves("f16, causal", [2, 2, 37, 37, 16], true, None),
+        halves("f16, causal, more queries", [1, 2, 70, 19, 7], true, None),
+        halves("f16, padded keys, none, all and past the end", [4, 2, 10, 33, 16], false, Some(vec![0, 33, 5, 99])),
+        halves("f16, four rows a lane", [1, 2, 64, 197, 64], false, None),
+        halves("f16, largest odd head, causal", [1, 1, 66, 35, 127], true, None),
     ]
 }

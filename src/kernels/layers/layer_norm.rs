@@ -1,11 +1,12 @@
 //! layer_norm: y = (x − mean)/√(var + eps)·weight + bias, mean and biased variance of each row (Ba et al. 2016,
 //! arXiv:1607.06450, eq. 4). With rstd = 1/√(var + eps), x̂ = (x − mean)·rstd and g = dy·weight:
 //! dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), dweight = Σ dy·x̂ and dbias = Σ dy over the rows, in two stages of a fixed
-//! order. Shaders: shaders/layers/layer_norm/.
+//! order. x, y and their gradients are f32 or f16; all else is f32, and so are all sums. Shaders:
+//! shaders/layers/layer_norm/.
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, units};
+use crate::kernels::{Case, Fill, held, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -36,8 +37,8 @@ const AFFINE_CHUNKS: &[Piece] = &[piece!("layers/layer_norm/affine_chunks.wgsl")
 const AFFINE_FINISH: &[Piece] = &[piece!("layers/layer_norm/affine_finish.wgsl")];
 
 impl Tape {
-    /// Layer norm of the rows of x f32 [N, D], with weight and bias f32 [D]; PyTorch's eps is 1e-5. What has more
-    /// dimensions is reshaped to its rows first.
+    /// Layer norm of the rows of x f32 or f16 [N, D], with weight and bias f32 [D]; y has x's type; PyTorch's eps is 1e-5.
+    /// What has more dimensions is reshaped to its rows first.
     pub fn layer_norm(&mut self, x: Var, weight: Var, bias: Var, eps: f32) -> Result<Var> {
         Ok(self.apply(LayerNorm { eps }, &[x, weight, bias])?[0])
     }
@@ -48,10 +49,10 @@ fn variants(caps: &Caps) -> Vec<&'static str> {
     if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
-/// Units of a row, and what kernels over them begin with.
-fn rows_of(d: usize) -> (usize, &'static [Piece]) {
+/// Units of a row, and whether they are whole vec4.
+fn rows_of(d: usize) -> (usize, bool) {
     let whole = d.is_multiple_of(4);
-    (if whole { d / 4 } else { d }, units(whole))
+    (if whole { d / 4 } else { d }, whole)
 }
 
 /// Chunks of rows that the columns are summed in: enough invocations for a GPU, few partial sums for the rest.
@@ -64,13 +65,15 @@ fn chunks(n: usize, d: usize, variant: &str) -> usize {
     }
 }
 
-/// The kernel of a row each.
-fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot]) -> Result<()> {
+/// The kernel of a row each, which makes y or dx at the binding `made`.
+fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot], made: u32) -> Result<()> {
     let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
-    let (vectors, units) = rows_of(d);
+    let (vectors, whole) = rows_of(d);
     let params = Params { rows: n as u32, vectors: vectors as u32, columns: d as u32, eps };
     let (own, grid) = if e.variant == "rows" { (own[0], groups_1d(n.div_ceil(8))) } else { (own[1], groups_1d(n)) };
-    e.launch(Kernel::new(name, e.variant, units).followed_by(own), buffers, &params, grid);
+    let dtype = e.x[0].dtype;
+    let kernel = held::over_rows(name, e.variant, whole, dtype).followed_by(own);
+    e.launch(held::made(kernel, held::cells(whole), dtype, made), buffers, &params, grid);
     Ok(())
 }
 
@@ -79,8 +82,12 @@ impl Op for LayerNorm {
         "layer_norm"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("layer_norm", "x", DType::F32)?;
+        x[0].expect_float("layer_norm", "x")?;
         let [n, d] = x[0].shape.matrix("layer_norm", "x")?;
         if n * d == 0 {
             return Err(Error::shape("layer_norm", format!("x is {} and must not be empty", x[0].shape)));
@@ -101,7 +108,7 @@ impl Op for LayerNorm {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0), Slot::Out(1), Slot::Out(2)];
-        launch(e, "layer_norm.forward", self.eps, [ROWS, GROUPS], &buffers)
+        launch(e, "layer_norm.forward", self.eps, [ROWS, GROUPS], &buffers, 4)
     }
 
     fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
@@ -122,6 +129,10 @@ impl Op for LayerNormGrad {
         "layer_norm.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         Ok(vec![x[0], x[1], x[1]])
     }
@@ -138,15 +149,17 @@ impl Op for LayerNormGrad {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let [x, weight, mean, rstd, dy] = [0, 1, 2, 3, 4].map(Slot::In);
         let ([dx, dweight, dbias], parts) = ([0, 1, 2].map(Slot::Out), Slot::Work(0));
-        launch(e, "layer_norm.grad", 0.0, [GRAD_ROWS, GRAD_GROUPS], &[x, weight, mean, rstd, dy, dx])?;
+        let buffers = [x, weight, mean, rstd, dy, dx];
+        launch(e, "layer_norm.grad", 0.0, [GRAD_ROWS, GRAD_GROUPS], &buffers, 6)?;
         let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
-        let (vectors, units) = rows_of(d);
+        let (vectors, whole) = rows_of(d);
         let per = n.div_ceil(chunks(n, d, e.variant));
         let chunks = chunks(n, d, e.variant);
         let params = Affine { rows: n as u32, vectors: vectors as u32, chunks: chunks as u32, per: per as u32 };
-        let kernel = Kernel::new("layer_norm.affine_chunks", e.variant, units).followed_by(AFFINE_CHUNKS);
+        let kernel = held::over_rows("layer_norm.affine_chunks", e.variant, whole, e.x[0].dtype);
+        let kernel = kernel.followed_by(AFFINE_CHUNKS);
         e.launch(kernel, &[x, mean, rstd, dy, parts], &params, groups_1d((chunks * vectors).div_ceil(64)));
-        let kernel = Kernel::new("layer_norm.affine_finish", e.variant, units).followed_by(AFFINE_FINISH);
+        let kernel = Kernel::new("layer_norm.affine_finish", e.variant, units(whole)).followed_by(AFFINE_FINISH);
         e.launch(kernel, &[parts, dweight, dbias], &params, groups_1d(vectors.div_ceil(64)));
         Ok(())
     }
@@ -171,5 +184,12 @@ pub fn cases() -> Vec<Case> {
         case("several chunks of rows", 531, 6, Fill::Normal),
         case("a mean a hundred times the deviation", 5, 32, Fill::Uniform(9.9, 10.1)),
         case("a row of one value", 3, 8, Fill::Values(vec![2.5])),
+        case("f16, one", 1, 1, Fill::Normal).halved(&[0]),
+        case("f16, prime", 7, 13, Fill::Normal).halved(&[0]),
+        case("f16, rows of whole words", 5, 6, Fill::Normal).halved(&[0]),
+        case("f16, whole vec4", 9, 64, Fill::Normal).halved(&[0]),
+        case("f16, more than a workgroup", 67, 260, Fill::Normal).halved(&[0]),
+        case("f16, several chunks of rows", 531, 6, Fill::Normal).halved(&[0]),
+        case("f16, a mean a hundred times the deviation", 5, 32, Fill::Uniform(9.9, 10.1)).halved(&[0]),
     ]
 }

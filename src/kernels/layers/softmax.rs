@@ -1,11 +1,14 @@
 //! softmax over the last axis with a temperature T: y = exp(x/T) / Σ exp(x/T), computed from a = (x − max x)/T so that
 //! large values are safe; log_softmax: y = a − log Σ exp(a). −inf counts as impossible: its y is 0, or −inf. A row of
 //! nothing else gives 0, or −inf, everywhere, where PyTorch gives NaN.
-//! dx = y (dy − Σ y dy)/T; of log_softmax dx = (dy − exp(y) Σ dy)/T. Shaders: shaders/layers/softmax/.
+//! dx = y (dy − Σ y dy)/T; of log_softmax dx = (dy − exp(y) Σ dy)/T. Of f16 x, y is f32, as PyTorch's autocast has it: dx is
+//! computed from y, and most shares of a long row are less than a half can tell. dx is f16 then. Shaders:
+//! shaders/layers/softmax/.
 
 use crate::base::{DType, Error, Result};
-use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, units};
+use crate::device::{Caps, Piece, groups_1d};
+use crate::kernels::epilogue::is_f32;
+use crate::kernels::{Case, Fill, held};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -20,7 +23,12 @@ pub struct Softmax {
 
 /// dx from (y, dy).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-struct SoftmaxGrad(Softmax);
+struct SoftmaxGrad {
+    softmax: Softmax,
+    /// The elements of x.
+    #[serde(skip_serializing_if = "is_f32")]
+    dtype: DType,
+}
 
 params! {
     struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
@@ -34,19 +42,26 @@ const GRAD_GROUPS: &[Piece] =
     &[piece!("common/sum64.wgsl"), piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
 
 impl Tape {
-    /// softmax(x / temperature) of f32 x [.., K] over the last axis.
+    /// softmax(x / temperature) of f32 or f16 x [.., K] over the last axis: f32 [.., K].
     pub fn softmax(&mut self, x: Var, temperature: f32) -> Result<Var> {
         self.apply1(Softmax { temperature, log: false }, &[x])
     }
 
-    /// log softmax(x / temperature) of f32 x [.., K] over the last axis.
+    /// log softmax(x / temperature) of f32 or f16 x [.., K] over the last axis: f32 [.., K].
     pub fn log_softmax(&mut self, x: Var, temperature: f32) -> Result<Var> {
         self.apply1(Softmax { temperature, log: true }, &[x])
     }
 }
 
 impl Softmax {
-    fn launch(&self, e: &mut Emit<'_>, name: &'static str, own: [&[Piece]; 2], buffers: &[Slot]) {
+    /// Launches a kernel that reads rows of `dtype`, or makes them at the binding `made`.
+    fn launch(
+        &self,
+        e: &mut Emit<'_>,
+        (name, own): (&'static str, [&[Piece]; 2]),
+        (dtype, made): (DType, Option<u32>),
+        buffers: &[Slot],
+    ) {
         let shape = e.y[0].shape;
         let k = shape.dim(shape.rank() - 1);
         let (rows, whole) = (shape.numel() / k, k.is_multiple_of(4));
@@ -54,7 +69,11 @@ impl Softmax {
         let params = Params { rows: rows as u32, vectors, inverse_temperature: 1.0 / self.temperature };
         let (own, grid) =
             if e.variant == "rows" { (own[0], groups_1d(rows.div_ceil(8))) } else { (own[1], groups_1d(rows)) };
-        let kernel = Kernel::new(name, e.variant, units(whole)).followed_by(own).with("LOG", u32::from(self.log));
+        let kernel = match made {
+            Some(at) => held::made(held::rows(name, e.variant, whole), held::cells(whole), dtype, at),
+            None => held::over_rows(name, e.variant, whole, dtype),
+        };
+        let kernel = kernel.followed_by(own).with("LOG", u32::from(self.log));
         e.launch(kernel, buffers, &params, grid);
     }
 }
@@ -69,8 +88,12 @@ impl Op for Softmax {
         "softmax"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("softmax", "x", DType::F32)?;
+        x[0].expect_float("softmax", "x")?;
         if x[0].shape.rank() == 0 || x[0].shape.numel() == 0 {
             return Err(Error::shape("softmax", format!("x is {} and has no last axis to go over", x[0].shape)));
         }
@@ -78,7 +101,7 @@ impl Op for Softmax {
             let what = format!("the temperature is {} and must be a number above 0", self.temperature);
             return Err(Error::shape("softmax", what));
         }
-        Ok(vec![x[0]])
+        Ok(vec![Type::f32(x[0].shape)])
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
@@ -86,12 +109,14 @@ impl Op for Softmax {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        self.launch(e, "softmax.forward", [ROWS, GROUPS], &[Slot::In(0), Slot::Out(0)]);
+        let dtype = e.x[0].dtype;
+        self.launch(e, ("softmax.forward", [ROWS, GROUPS]), (dtype, None), &[Slot::In(0), Slot::Out(0)]);
         Ok(())
     }
 
-    fn grad(&self, t: &mut Tape, _x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
-        Ok(vec![dy[0].map(|dy| t.apply1(SoftmaxGrad(self.clone()), &[y[0], dy])).transpose()?])
+    fn grad(&self, t: &mut Tape, x: &[Var], y: &[Var], dy: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+        let grad = SoftmaxGrad { softmax: self.clone(), dtype: t.ty(x[0]).dtype };
+        Ok(vec![dy[0].map(|dy| t.apply1(grad, &[y[0], dy])).transpose()?])
     }
 
     fn cost(&self, x: &[Type], y: &[Type]) -> Cost {
@@ -104,8 +129,12 @@ impl Op for SoftmaxGrad {
         "softmax.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        Ok(vec![x[0]])
+        Ok(vec![Type { shape: x[0].shape, dtype: self.dtype }])
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
@@ -114,7 +143,7 @@ impl Op for SoftmaxGrad {
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
-        self.0.launch(e, "softmax.grad", [GRAD_ROWS, GRAD_GROUPS], &buffers);
+        self.softmax.launch(e, ("softmax.grad", [GRAD_ROWS, GRAD_GROUPS]), (self.dtype, Some(3)), &buffers);
         Ok(())
     }
 
@@ -130,6 +159,7 @@ pub fn cases() -> Vec<Case> {
         Case::new(name, Softmax { temperature, log }, vec![input])
     };
     let infinite = || Fill::Values(vec![f32::NEG_INFINITY, 0.5, -1.0, f32::NEG_INFINITY, 2.0, 3e38, -3e38]);
+    let infinite_half = || Fill::Values(vec![f32::NEG_INFINITY, 0.5, -1.0, f32::NEG_INFINITY, 2.0, 6e4, -6e4]);
     vec![
         case("one", &[1], 1.0, false, Fill::Normal),
         case("one class, log", &[3, 1], 0.5, true, Fill::Normal),
@@ -145,5 +175,11 @@ pub fn cases() -> Vec<Case> {
         case("minus infinity", &[5, 7], 1.0, false, infinite()),
         case("minus infinity, log", &[5, 7], 1.0, true, infinite()),
         case("nothing but minus infinity", &[2, 4], 1.0, false, Fill::Values(vec![f32::NEG_INFINITY])),
+        case("f16, one", &[1], 1.0, false, Fill::Normal).halved(&[0]),
+        case("f16, prime", &[7, 13], 1.0, false, Fill::Normal).halved(&[0]),
+        case("f16, prime, log", &[7, 13], 2.0, true, Fill::Normal).halved(&[0]),
+        case("f16, whole vec4", &[3, 5, 64], 0.1, false, Fill::Normal).halved(&[0]),
+        case("f16, more than a workgroup, odd, log", &[5, 1001], 1.0, true, Fill::Normal).halved(&[0]),
+        case("f16, minus infinity", &[5, 7], 1.0, false, infinite_half()).halved(&[0]),
     ]
 }

@@ -1,9 +1,10 @@
 //! broadcast: y[i] = x[i with 0 along the dimensions where x has 1], leading dimensions added (PyTorch's `expand`).
-//! dx[k] = Σ dy over every place that element k was copied to, in a fixed order. Shaders: shaders/shape/broadcast/.
+//! dx[k] = Σ dy over every place that element k was copied to, in a fixed order, in f32 of f16, too. Shaders:
+//! shaders/shape/broadcast/.
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, vec4_grid};
+use crate::kernels::{Case, Fill, held, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -32,22 +33,14 @@ params! {
     }
 }
 
-const EACH: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("shape/broadcast/each.wgsl"), piece!("shape/broadcast/forward.wgsl")];
-const RUN: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("shape/broadcast/run.wgsl"), piece!("shape/broadcast/forward.wgsl")];
-const SAME: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("shape/broadcast/same.wgsl"), piece!("shape/broadcast/forward.wgsl")];
-const LANES: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("shape/broadcast/grad_params.wgsl"),
-    piece!("shape/broadcast/grad_lanes.wgsl"),
-];
-const GROUPS: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("shape/broadcast/grad_params.wgsl"),
-    piece!("shape/broadcast/grad_groups.wgsl"),
-];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+const EACH: &[Piece] = &[piece!("shape/broadcast/each.wgsl")];
+const EACH_HALVES: &[Piece] = &[piece!("shape/broadcast/each_halves.wgsl")];
+const RUN: &[Piece] = &[piece!("shape/broadcast/run.wgsl")];
+const SAME: &[Piece] = &[piece!("shape/broadcast/same.wgsl")];
+const FORWARD: &[Piece] = &[piece!("shape/broadcast/forward.wgsl")];
+const LANES: &[Piece] = &[piece!("shape/broadcast/grad_params.wgsl"), piece!("shape/broadcast/grad_lanes.wgsl")];
+const GROUPS: &[Piece] = &[piece!("shape/broadcast/grad_params.wgsl"), piece!("shape/broadcast/grad_groups.wgsl")];
 
 /// The most dimensions after merging neighbours of one kind.
 const MERGED: usize = 4;
@@ -58,7 +51,7 @@ const ENOUGH_GROUPS: usize = 256;
 
 impl Tape {
     /// x repeated to `shape`: aligned at the last dimension, each dimension of x is 1 or that of `shape`, and missing
-    /// leading ones count as 1. f32 or u32; of u32 there is no gradient. At most four runs of neighbouring dimensions
+    /// leading ones count as 1. Any element type; of u32 there is no gradient, of f16 it is f32. At most four runs of neighbouring dimensions
     /// that are all repeated or all kept may alternate.
     pub fn broadcast(&mut self, x: Var, shape: impl Into<Shape>) -> Result<Var> {
         self.apply1(Broadcast { shape: shape.into() }, &[x])
@@ -108,6 +101,10 @@ impl Op for Broadcast {
         "broadcast"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         runs(x[0].shape, self.shape)?;
         Ok(vec![Type { shape: self.shape, ..x[0] }])
@@ -122,18 +119,26 @@ impl Op for Broadcast {
             *s = stride;
             stride *= run.size as u32;
         }
-        let [_, n1, n2, n3] = four.map(|run| run.size as u32);
-        let [s0, s1, s2, s3] = strides;
-        let elements = self.shape.numel();
+        let [_, n1, n2, mut n3] = four.map(|run| run.size as u32);
+        let [mut s0, mut s1, mut s2, s3] = strides;
+        let mut elements = self.shape.numel();
+        let (half, copied) = (e.x[0].dtype == DType::F16, four[MERGED - 1].kept);
+        // Then every stride of x is even, too.
+        let paired = half && copied && n3.is_multiple_of(2);
+        if paired {
+            [n3, s0, s1, s2] = [n3, s0, s1, s2].map(|v| v / 2);
+            elements /= 2;
+        }
         let (vectors, grid) = vec4_grid(elements);
         let params = Params { vectors, elements: elements as u32, n1, n2, n3, s0, s1, s2, s3 };
-        let pieces = match (n3.is_multiple_of(4), four[MERGED - 1].kept) {
+        let load = match (n3.is_multiple_of(4), copied) {
+            _ if half && !paired => EACH_HALVES,
             (false, _) => EACH,
             (true, true) => RUN,
             (true, false) => SAME,
         };
-        let kernel = Kernel::new("broadcast.forward", "portable", pieces);
-        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, grid);
+        let kernel = Kernel::new("broadcast.forward", "portable", INDEX).followed_by(load);
+        e.launch(kernel.followed_by(FORWARD), &[Slot::In(0), Slot::Out(0)], &params, grid);
         Ok(())
     }
 
@@ -212,14 +217,14 @@ impl Sum {
     }
 }
 
-/// Launches one stage.
-fn stage(e: &mut Emit<'_>, params: &GradParams, rows: bool, buffers: [Slot; 2]) {
-    let name = "broadcast.grad";
+/// Launches one stage, over elements of `dtype`.
+fn stage(e: &mut Emit<'_>, params: &GradParams, rows: bool, dtype: DType, buffers: [Slot; 2]) {
+    let kernel = held::floats(Kernel::new("broadcast.grad", e.variant, INDEX), dtype);
     let (kernel, groups) = if e.variant == "lanes" {
-        (Kernel::new(name, e.variant, LANES), (params.kept * params.slices).div_ceil(8))
+        (kernel.followed_by(LANES), (params.kept * params.slices).div_ceil(8))
     } else {
         let columns = columns(params.kept_inner, params.length, rows);
-        let kernel = Kernel::new(name, e.variant, GROUPS).with("COLUMNS", columns);
+        let kernel = kernel.followed_by(GROUPS).with("COLUMNS", columns);
         (kernel.with("RINNERMOST", u32::from(rows)), params.kept.div_ceil(columns) * params.slices)
     };
     e.launch(kernel, &buffers, params, groups_1d(groups as usize));
@@ -230,8 +235,12 @@ impl Op for BroadcastGrad {
         "broadcast.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("broadcast.grad", "dy", DType::F32)?;
+        x[0].expect_float("broadcast.grad", "dy")?;
         Ok(vec![Type::f32(self.shape)])
     }
 
@@ -247,12 +256,12 @@ impl Op for BroadcastGrad {
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
-        let sum = Sum::new(self.shape, e.x[0].shape, e.variant)?;
+        let (sum, dtype) = (Sum::new(self.shape, e.x[0].shape, e.variant)?, e.x[0].dtype);
         if sum.first.slices == 1 {
-            stage(e, &sum.first, sum.rows, [Slot::In(0), Slot::Out(0)]);
+            stage(e, &sum.first, sum.rows, dtype, [Slot::In(0), Slot::Out(0)]);
         } else {
-            stage(e, &sum.first, sum.rows, [Slot::In(0), Slot::Work(0)]);
-            stage(e, &sum.second(), false, [Slot::Work(0), Slot::Out(0)]);
+            stage(e, &sum.first, sum.rows, dtype, [Slot::In(0), Slot::Work(0)]);
+            stage(e, &sum.second(), false, DType::F32, [Slot::Work(0), Slot::Out(0)]);
         }
         Ok(())
     }
@@ -286,6 +295,17 @@ pub fn cases() -> Vec<Case> {
         case("long columns in two stages", &[1, 5], &[5003, 5]),
         case("one sum in two stages", &[1, 1], &[67, 129]),
     ];
+    let halves = [
+        case("f16, a scalar", &[], &[3, 7]),
+        case("f16, rows", &[7], &[5, 7]),
+        case("f16, rows of whole words", &[6], &[5, 6]),
+        case("f16, rows of four words", &[3, 1, 16], &[3, 5, 16]),
+        case("f16, columns", &[7, 1], &[7, 5]),
+        case("f16, alternating", &[3, 1, 5, 1], &[3, 4, 5, 7]),
+        case("f16, alternating, the other way", &[1, 6, 1, 4], &[3, 6, 5, 4]),
+        case("f16, long columns in two stages", &[1, 5], &[5003, 5]),
+    ];
+    cases.extend(halves.map(|case| case.halved(&[0])));
     cases.push(Case::new("labels", Broadcast { shape: [7, 3].into() }, vec![(Type::u32([7, 1]), Fill::Below(9))]));
     cases
 }

@@ -2,8 +2,8 @@
 //! The gradient of each input is its slice of dy. Shaders: shaders/shape/concat/.
 
 use crate::base::{Error, Result, Shape};
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, from_axis, resized};
+use crate::device::{Piece, groups_1d};
+use crate::kernels::{Case, Fill, from_axis, held, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -18,11 +18,7 @@ params! {
     struct Params { units: u32, row: u32, y_row: u32, start: u32 }
 }
 
-/// For rows of whole vec4, and for the rest.
-const FORWARD: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("shape/concat/forward.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("shape/concat/forward.wgsl")],
-];
+const FORWARD: &[Piece] = &[piece!("shape/concat/forward.wgsl")];
 
 impl Tape {
     /// Tensors of one element type whose dimensions are equal but for `axis`, joined along `axis` in their order.
@@ -34,6 +30,10 @@ impl Tape {
 impl Op for Concat {
     fn name(&self) -> &'static str {
         "concat"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -60,11 +60,10 @@ impl Op for Concat {
         let mut start = 0;
         for (i, t) in e.x.iter().enumerate() {
             let part = from_axis(*t, self.axis);
-            let unit = if [part, y_row, start].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
+            let (kernel, unit) = held::moving("concat.forward", t.dtype, &[part, y_row, start], 2);
             let units = t.shape.numel() as u32 / unit;
             let params = Params { units, row: part / unit, y_row: y_row / unit, start: start / unit };
-            let kernel = Kernel::new("concat.forward", "portable", FORWARD[usize::from(unit == 1)]);
-            e.launch(kernel, &[Slot::In(i), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
+            e.launch(kernel.followed_by(FORWARD), &[Slot::In(i), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
             start += part;
         }
         Ok(())
@@ -102,5 +101,9 @@ pub fn cases() -> Vec<Case> {
         case("the last axis, whole vec4", 1, &[&[33, 8], &[33, 4]]),
         case("channels", 1, &[&[2, 3, 4, 4], &[2, 5, 4, 4]]),
         Case::new("words", Concat { axis: 1 }, words),
+        case("f16, two, odd", 0, &[&[3, 5], &[4, 5]]).halved(&[0, 1]),
+        case("f16, the last axis, odd", 2, &[&[5, 3, 1], &[5, 3, 7], &[5, 3, 2]]).halved(&[0, 1, 2]),
+        case("f16, whole words", 1, &[&[7, 1, 6], &[7, 5, 6]]).halved(&[0, 1]),
+        case("f16, four words", 1, &[&[3, 1, 16], &[3, 5, 16]]).halved(&[0, 1]),
     ]
 }

@@ -3,8 +3,8 @@
 //! dtable is the scatter_add of dy. Shaders: shaders/shape/gather/.
 
 use crate::base::{DType, Error, Result, Shape};
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, resized};
+use crate::device::{Piece, groups_1d};
+use crate::kernels::{Case, Fill, held, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -16,11 +16,7 @@ params! {
     struct Params { units: u32, row: u32, rows: u32 }
 }
 
-/// For rows of whole vec4, and for the rest.
-const FORWARD: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("shape/gather/forward.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("shape/gather/forward.wgsl")],
-];
+const FORWARD: &[Piece] = &[piece!("shape/gather/forward.wgsl")];
 
 impl Tape {
     /// Rows of a table [R, ..] of any element type at u32 indices [N]: [N, ..]. An index of R or more counts as R − 1.
@@ -32,6 +28,10 @@ impl Tape {
 impl Op for Gather {
     fn name(&self) -> &'static str {
         "gather"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -46,11 +46,11 @@ impl Op for Gather {
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
         let (table, rows) = (e.x[0].shape, e.x[0].shape.dim(0));
         let row = table.numel() / rows;
-        let unit = if row.is_multiple_of(4) { 4 } else { 1 };
-        let units = e.y[0].shape.numel() / unit;
-        let params = Params { units: units as u32, row: (row / unit) as u32, rows: rows as u32 };
-        let kernel = Kernel::new("gather.forward", "portable", FORWARD[usize::from(unit == 1)]);
-        e.launch(kernel, &[Slot::In(0), Slot::In(1), Slot::Out(0)], &params, groups_1d(units.div_ceil(256)));
+        let (kernel, unit) = held::moving("gather.forward", e.x[0].dtype, &[row as u32], 3);
+        let units = e.y[0].shape.numel() / unit as usize;
+        let params = Params { units: units as u32, row: row as u32 / unit, rows: rows as u32 };
+        let buffers = [Slot::In(0), Slot::In(1), Slot::Out(0)];
+        e.launch(kernel.followed_by(FORWARD), &buffers, &params, groups_1d(units.div_ceil(256)));
         Ok(())
     }
 
@@ -78,5 +78,9 @@ pub fn cases() -> Vec<Case> {
         case("images", &[5, 3, 4, 4], Fill::Below(5), 3),
         case("first, last and past the end", &[5, 3], Fill::Words(vec![0, 4, 5, u32::MAX]), 9),
         Case::new("words", Gather, words),
+        case("f16, prime", &[11, 7], Fill::Below(11), 13).halved(&[0]),
+        case("f16, a vector", &[300], Fill::Below(300), 31).halved(&[0]),
+        case("f16, whole words", &[10, 6], Fill::Below(10), 7).halved(&[0]),
+        case("f16, four words", &[10, 16], Fill::Below(10), 67).halved(&[0]),
     ]
 }

@@ -2,9 +2,10 @@
 //! dx is dy with its axes in the inverse order. Shaders: shaders/shape/permute/.
 //!
 //! Axes of size 1 do not matter and axes that stay neighbours count as one, so that most orders are one of two shapes:
-//! rows that move as they are, or planes that are transposed.
+//! rows that move as they are, or planes that are transposed. Halves in rows that stay rows, of an even length, move two at a
+//! time, as words.
 
-use crate::base::{Error, Result, Shape};
+use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::{Case, Fill, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -26,21 +27,12 @@ params! {
     }
 }
 
-/// For rows of whole vec4 that stay rows, and for the rest.
-const STRIDED: [&[Piece]; 2] = [
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/strided.wgsl"),
-        piece!("shape/permute/fetch_vec4.wgsl"),
-        piece!("shape/permute/strided.wgsl"),
-    ],
-    &[
-        piece!("common/index.wgsl"),
-        piece!("common/strided.wgsl"),
-        piece!("shape/permute/fetch_words.wgsl"),
-        piece!("shape/permute/strided.wgsl"),
-    ],
-];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/strided.wgsl")];
+/// For rows of whole vec4 that stay rows, for other words, and for halves that do not stay in their words.
+const FETCH_VEC4: &[Piece] = &[piece!("shape/permute/fetch_vec4.wgsl")];
+const FETCH_WORDS: &[Piece] = &[piece!("shape/permute/fetch_words.wgsl")];
+const FETCH_HALVES: &[Piece] = &[piece!("shape/permute/fetch_halves.wgsl")];
+const STRIDED: &[Piece] = &[piece!("shape/permute/strided.wgsl")];
 const TILED: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/permute/tiled.wgsl")];
 
 /// Tiles pay from this many elements of both axes.
@@ -119,6 +111,10 @@ impl Op for Permute {
         "permute"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
         let dims = x[0].shape.dims();
         let mut sorted = self.axes.clone();
@@ -135,10 +131,12 @@ impl Op for Permute {
         Ok(vec![Type { shape: Shape::new(&dims), dtype: x[0].dtype }])
     }
 
-    /// `tiled`: a workgroup turns tiles, where the last axis moves. `strided`: every element fetches its own.
+    /// `tiled`: a workgroup turns tiles of words, where the last axis moves. `strided`: every element fetches its own; of
+    /// halves, two neighbours of y are then written as one word, which no lane of a tile owns.
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
         match Axes::of(self, x[0].shape).and_then(|m| m.transposed()) {
             None => vec!["strided"],
+            _ if x[0].dtype == DType::F16 => vec!["strided"],
             Some((a, b, _)) if !caps.software && a[0].min(b[0]) >= TILE_FROM => vec!["tiled", "strided"],
             Some(_) => vec!["strided", "tiled"],
         }
@@ -168,9 +166,18 @@ impl Op for Permute {
             return Ok(());
         }
         let [[_, s0, _], [d1, s1, _], [d2, s2, _], [d3, s3, _]] = axes.of_y;
-        let params = Strided { d1, d2, d3, s0, s1, s2, s3, elements: elements as u32 };
-        let words = s3 != 1 || !d3.is_multiple_of(4);
-        let kernel = Kernel::new("permute.forward", "strided", STRIDED[usize::from(words)]);
+        let half = e.x[0].dtype == DType::F16;
+        // Where rows stay rows, all other strides are multiples of their length: so they are even where it is.
+        let paired = half && s3 == 1 && d3.is_multiple_of(2);
+        let by = if paired { 2 } else { 1 };
+        let (d3, elements) = (d3 / by, elements / by as usize);
+        let params = Strided { d1, d2, d3, s0: s0 / by, s1: s1 / by, s2: s2 / by, s3, elements: elements as u32 };
+        let fetch = match s3 == 1 && d3.is_multiple_of(4) {
+            _ if half && !paired => FETCH_HALVES,
+            true => FETCH_VEC4,
+            false => FETCH_WORDS,
+        };
+        let kernel = Kernel::new("permute.forward", "strided", INDEX).followed_by(fetch).followed_by(STRIDED);
         let (vectors, _) = vec4_grid(elements);
         e.launch(kernel, &buffers, &params, groups_1d(vectors.div_ceil(64) as usize));
         Ok(())
@@ -203,5 +210,12 @@ pub fn cases() -> Vec<Case> {
         case("two others", &[3, 17, 2, 18], &[3, 2, 0, 1]),
         case("rows swap", &[3, 4, 5], &[1, 0, 2]),
         Case::new("words", Permute { axes: vec![1, 0] }, vec![(Type::u32([5, 9]), Fill::Bytes)]),
+        case("f16, transpose, prime", &[7, 13], &[1, 0]).halved(&[0]),
+        case("f16, transpose, tiles and one", &[65, 97], &[1, 0]).halved(&[0]),
+        case("f16, channels last", &[2, 5, 6, 7], &[0, 2, 3, 1]).halved(&[0]),
+        case("f16, heads of whole vec4", &[2, 7, 3, 8], &[0, 2, 1, 3]).halved(&[0]),
+        case("f16, heads of whole words", &[2, 7, 3, 6], &[0, 2, 1, 3]).halved(&[0]),
+        case("f16, heads, odd", &[2, 7, 3, 5], &[0, 2, 1, 3]).halved(&[0]),
+        case("f16, reversed", &[3, 4, 5, 6], &[3, 2, 1, 0]).halved(&[0]),
     ]
 }

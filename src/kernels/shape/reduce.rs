@@ -2,6 +2,7 @@
 //! var y = Σ (x_j − mean)² / (n − correction), in two passes, the second of which mends the mean of the first;
 //! max y = max x_j and argmax, the first of equals, in order of the reduced axes; a NaN is larger than all else.
 //! dx_j = dy, dy / n, 2 dy (x_j − mean) / (n − correction), and dy at the argmax and 0 elsewhere.
+//! Of f16 x, what is found is f32 and dx is f16.
 //! Shaders: shaders/shape/reduce/; how axes are walked: reduce/walk.rs.
 
 mod walk;
@@ -9,7 +10,7 @@ mod walk;
 use self::walk::{Lanes, Spans, Walk, slices};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, held};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -31,7 +32,7 @@ pub enum Reduction {
     Argmax,
 }
 
-/// A reduction of an f32 tensor over `axes`.
+/// A reduction of an f32 or f16 tensor over `axes`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Reduce {
     /// Which one.
@@ -93,7 +94,7 @@ const SLOPE_CHOSEN: &[Piece] = &[piece!("shape/reduce/slope_chosen.wgsl")];
 const GRAD: &[Piece] = &[piece!("shape/reduce/grad.wgsl")];
 
 impl Tape {
-    /// x, f32 of up to four axes (or more where neighbours go together), reduced over `axes`: their sizes leave the
+    /// x, f32 or f16, of up to four axes (or more where neighbours go together), reduced over `axes`: their sizes leave the
     /// shape, or become 1 with `keepdim`; what would be a scalar is \[1\]. u32 for [`Reduction::Argmax`], else f32.
     /// A second output ([`Reduction::Max`] has the argmax) is there through [`Tape::apply`].
     pub fn reduce(&mut self, x: Var, kind: Reduction, axes: &[usize], keepdim: bool) -> Result<Var> {
@@ -117,16 +118,18 @@ impl Reduce {
         self.stage(e, &partials, stages[2], &[&works[..1], y, &works[1..], rough].concat(), 1, scales);
     }
 
+    /// One walk over the first of `buffers`: x, or f32 results of slices.
     fn stage(&self, e: &mut Emit<'_>, spans: &Spans, terms: &[Piece], buffers: &[Slot], slices: u32, scales: [f32; 2]) {
         let outputs = spans.outputs() as usize;
+        let dtype = if buffers[0] == Slot::In(0) { e.x[0].dtype } else { DType::F32 };
+        let kernel = held::floats(Kernel::new("reduce.forward", e.variant, WALK), dtype).followed_by(terms);
         if e.variant == "rows" {
-            let kernel = Kernel::new("reduce.forward", "rows", WALK).followed_by(terms).followed_by(ROWS);
+            let kernel = kernel.followed_by(ROWS);
             let grid = groups_1d((outputs * slices as usize).div_ceil(8));
             return e.launch(kernel, buffers, &Walk::new(spans, slices, 1, scales), grid);
         }
         let lanes = Lanes::new(spans);
-        let kernel = Kernel::new("reduce.forward", "groups", WALK)
-            .followed_by(terms)
+        let kernel = kernel
             .followed_by(GROUPS)
             .with("TERMS", lanes.terms)
             .with("TERMSTRIDE", lanes.term_stride)
@@ -150,8 +153,12 @@ impl Op for Reduce {
         "reduce"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("reduce", "x", DType::F32)?;
+        x[0].expect_float("reduce", "x")?;
         let shape = x[0].shape;
         let terms = Spans::new(shape, &self.axes)?.terms();
         let mut dims = Vec::new();
@@ -251,6 +258,10 @@ impl Op for ReduceGrad {
         "reduce.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, _x: &[Type]) -> Result<Vec<Type>> {
         Ok(vec![self.x])
     }
@@ -283,7 +294,8 @@ impl Op for ReduceGrad {
         };
         let mut buffers = vec![Slot::In(0), Slot::Out(0)];
         buffers.extend((1..e.x.len()).map(Slot::In));
-        let kernel = Kernel::new("reduce.grad", "portable", STRIDED).followed_by(slope).followed_by(GRAD);
+        let kernel = Kernel::new("reduce.grad", "portable", STRIDED).followed_by(held::quads(self.x.dtype));
+        let kernel = held::floats(kernel, self.x.dtype).followed_by(slope).followed_by(GRAD);
         e.launch(kernel, &buffers, &params, groups_1d(elements.div_ceil(256)));
         Ok(())
     }
@@ -325,5 +337,13 @@ pub fn cases() -> Vec<Case> {
         case("max, ties in slices", max, &[9001, 2], &[0], false, ties()),
         case("argmax of rows", argmax, &[9, 10], &[1], false, Fill::Normal),
         case("argmax of everything, in slices", argmax, &[3, 5003], &[0, 1], false, Fill::Normal),
+        case("f16, sum of rows, prime", sum, &[7, 13], &[1], false, Fill::Normal).halved(&[0]),
+        case("f16, sum of long columns, in slices", sum, &[4099, 11], &[0], false, Fill::Normal).halved(&[0]),
+        case("f16, mean of tokens", mean, &[3, 5, 12], &[1], false, Fill::Normal).halved(&[0]),
+        case("f16, mean of alternate axes", mean, &[3, 5, 4, 7], &[3, 1], true, Fill::Normal).halved(&[0]),
+        case("f16, var", var(1), &[5, 3, 63], &[0, 2], true, Fill::Uniform(50.0, 53.0)).halved(&[0]),
+        case("f16, var, in slices", var(1), &[3, 9001], &[1], false, Fill::Normal).halved(&[0]),
+        case("f16, max of columns", max, &[67, 5], &[0], true, Fill::Distinct).halved(&[0]),
+        case("f16, argmax of rows", argmax, &[9, 11], &[1], false, Fill::Normal).halved(&[0]),
     ]
 }

@@ -1,5 +1,5 @@
 //! scatter_add: y[r] = Σ x[n] over the rows n whose index is r, 0 where there is none: PyTorch's `index_add` to zeros.
-//! Indices past the end count as the last row, as in gather. dx is the gather of dy.
+//! Indices past the end count as the last row, as in gather. dx is the gather of dy. Sums of f16 are f32 and rounded once.
 //!
 //! Deterministic without atomics: the N indices are put into order (N² comparisons of whole numbers, nothing beside the
 //! traffic of x for N up to some thousands), each row of y finds its part of the order by bisection, and walks it in the
@@ -9,7 +9,7 @@
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::order;
-use crate::kernels::{Case, Fill, resized, units};
+use crate::kernels::{Case, Fill, held, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -32,8 +32,8 @@ const STARTS: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/scatter_ad
 const SUM: &[Piece] = &[piece!("shape/scatter_add/sum.wgsl")];
 
 impl Tape {
-    /// The rows of f32 x [N, ..] added up by their u32 indices [N]: [rows, ..], 0 where no index points. Rows are added
-    /// in their order; an index of `rows` or more counts as rows − 1.
+    /// The rows of f32 or f16 x [N, ..] added up by their u32 indices [N]: [rows, ..] of x's elements, 0 where no index
+    /// points. Rows are added in their order; an index of `rows` or more counts as rows − 1.
     pub fn scatter_add(&mut self, x: Var, indices: Var, rows: usize) -> Result<Var> {
         self.apply1(ScatterAdd { rows: rows as u32 }, &[x, indices])
     }
@@ -44,8 +44,12 @@ impl Op for ScatterAdd {
         "scatter_add"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("scatter_add", "x", DType::F32)?;
+        x[0].expect_float("scatter_add", "x")?;
         x[1].expect_dtype("scatter_add", "indices", DType::U32)?;
         let n = x[1].shape.vector("scatter_add", "indices")?;
         if x[0].shape.dims().first() != Some(&(n as u32)) || x[0].shape.numel() == 0 || self.rows == 0 {
@@ -77,7 +81,9 @@ impl Op for ScatterAdd {
         let count = rows * row / unit;
         let sum = Sum { units: count as u32, row: (row / unit) as u32 };
         let buffers = [Slot::In(0), Slot::Work(1), Slot::Work(2), Slot::Out(0)];
-        let kernel = Kernel::new("scatter_add.sum", "portable", units(whole)).followed_by(SUM);
+        let dtype = e.x[0].dtype;
+        let kernel = held::over_rows("scatter_add.sum", "portable", whole, dtype).followed_by(SUM);
+        let kernel = held::made(kernel, held::cells(whole), dtype, 4);
         e.launch(kernel, &buffers, &sum, groups_1d(count.div_ceil(64)));
         Ok(())
     }
@@ -107,5 +113,8 @@ pub fn cases() -> Vec<Case> {
         case("all to one row", 3, &[300, 5], Fill::Words(vec![1])),
         case("counts", 4, &[257], Fill::Below(4)),
         case("first, last and past the end", 5, &[9, 3], Fill::Words(vec![0, 4, 5, u32::MAX])),
+        case("f16, prime", 11, &[13, 7], Fill::Below(11)).halved(&[0]),
+        case("f16, whole vec4", 10, &[67, 16], Fill::Below(10)).halved(&[0]),
+        case("f16, all to one row", 3, &[300, 5], Fill::Words(vec![1])).halved(&[0]),
     ]
 }

@@ -1,9 +1,9 @@
 //! slice: y = x[…, start .. start + length, …] along an axis.
 //! dx is dy inside the slice and 0 outside it. Shaders: shaders/shape/slice/.
 
-use crate::base::{DType, Error, Result, Shape};
-use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, from_axis, resized};
+use crate::base::{Error, Result, Shape};
+use crate::device::{Piece, groups_1d};
+use crate::kernels::{Case, Fill, from_axis, held, resized};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -29,15 +29,8 @@ params! {
     struct Params { units: u32, row: u32, x_row: u32, start: u32 }
 }
 
-/// For rows of whole vec4, and for the rest.
-const FORWARD: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("shape/slice/forward.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("shape/slice/forward.wgsl")],
-];
-const GRAD: [&[Piece]; 2] = [
-    &[piece!("common/index.wgsl"), piece!("common/words4.wgsl"), piece!("shape/slice/grad.wgsl")],
-    &[piece!("common/index.wgsl"), piece!("common/word.wgsl"), piece!("shape/slice/grad.wgsl")],
-];
+const FORWARD: &[Piece] = &[piece!("shape/slice/forward.wgsl")];
+const GRAD: &[Piece] = &[piece!("shape/slice/grad.wgsl")];
 
 impl Tape {
     /// `start .. start + length` of one axis of a tensor of any element type (PyTorch's `narrow`).
@@ -48,20 +41,23 @@ impl Tape {
 
 impl Slice {
     /// Launches a kernel over the units of the output: y of the slice, or dx of its gradient.
-    fn launch(&self, e: &mut Emit<'_>, name: &'static str, pieces: [&'static [Piece]; 2], x: Type, y: Type) {
+    fn launch(&self, e: &mut Emit<'_>, name: &'static str, own: &[Piece], x: Type, y: Type) {
         let (x_row, y_row) = (from_axis(x, self.axis), from_axis(y, self.axis));
         let start = x_row / x.shape.dims()[self.axis as usize] * self.start;
-        let unit = if [x_row, y_row, start].iter().all(|n| n.is_multiple_of(4)) { 4 } else { 1 };
+        let (kernel, unit) = held::moving(name, e.y[0].dtype, &[x_row, y_row, start], 2);
         let units = e.y[0].shape.numel() as u32 / unit;
         let params = Params { units, row: y_row / unit, x_row: x_row / unit, start: start / unit };
-        let kernel = Kernel::new(name, "portable", pieces[usize::from(unit == 1)]);
-        e.launch(kernel, &[Slot::In(0), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
+        e.launch(kernel.followed_by(own), &[Slot::In(0), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
     }
 }
 
 impl Op for Slice {
     fn name(&self) -> &'static str {
         "slice"
+    }
+
+    fn takes_f16(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
@@ -101,8 +97,12 @@ impl Op for SliceGrad {
         "slice.grad"
     }
 
+    fn takes_f16(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &[Type]) -> Result<Vec<Type>> {
-        x[0].expect_dtype("slice.grad", "dy", DType::F32)?;
+        x[0].expect_float("slice.grad", "dy")?;
         Ok(vec![self.x])
     }
 
@@ -131,5 +131,10 @@ pub fn cases() -> Vec<Case> {
         case("whole vec4", &[33, 12], 1, 4, 8),
         case("channels", &[2, 5, 4, 4], 1, 1, 3),
         Case::new("words", words, vec![(Type::u32([3, 7]), Fill::Bytes)]),
+        case("f16, the middle, odd", &[13, 7, 3], 0, 5, 3).halved(&[0]),
+        case("f16, the last axis, odd", &[11, 5, 7], 2, 2, 4).halved(&[0]),
+        case("f16, an odd start", &[9, 8], 1, 3, 4).halved(&[0]),
+        case("f16, whole words", &[5, 18], 1, 6, 6).halved(&[0]),
+        case("f16, four words", &[33, 48], 1, 16, 16).halved(&[0]),
     ]
 }

@@ -120,6 +120,9 @@ pub struct Answer {
     pub through: Vec<usize>,
     /// Absolute error that a gradient may always have: for formulas whose parts cancel.
     pub gradient_floor: f64,
+    /// Absolute error that a gradient of f16 elements may have besides: where it is found from an output that was rounded to
+    /// f16.
+    pub half_floor: f64,
     /// If output 0 chooses among the elements of input 0: the index that each of its elements chose. The gradient then
     /// follows the choice. Without it, ties would have no gradient.
     pub picks: Option<Vec<usize>>,
@@ -128,7 +131,15 @@ pub struct Answer {
 impl Answer {
     /// Outputs without a gradient.
     pub fn new(outputs: Vec<Expected>) -> Self {
-        Answer { outputs, other_terms: None, wrt: Vec::new(), through: Vec::new(), gradient_floor: 0.0, picks: None }
+        Answer {
+            outputs,
+            other_terms: None,
+            wrt: Vec::new(),
+            through: Vec::new(),
+            gradient_floor: 0.0,
+            half_floor: 0.0,
+            picks: None,
+        }
     }
 
     /// What is expected of a variant of `op` over `x`.
@@ -155,5 +166,16 @@ impl Answer {
     pub fn floor(mut self, floor: f64) -> Self {
         self.gradient_floor = floor;
         self
+    }
+
+    /// Allows gradients of f16 elements this much of absolute error besides.
+    pub fn half_floor(mut self, floor: f64) -> Self {
+        self.half_floor = floor;
+        self
+    }
+
+    /// The absolute error that a gradient of such elements may always have.
+    pub(super) fn floor_of(&self, dtype: DType) -> f64 {
+        self.gradient_floor + if dtype == DType::F16 { self.half_floor } else { 0.0 }
     }
 }

@@ -73,8 +73,6 @@ pub struct Learning {
     pub optimization: Optimization,
     /// The key that sets the images in a step: the method's own or its stage's.
     pub batch_key: String,
-    /// The key that sets the elements of activations.
-    pub precision_key: String,
 }
 
 impl Pretrained {
@@ -124,15 +122,6 @@ impl Config {
         self.backbones.len() < 2 || method == ssl::NONE || takes()
     }
 
-    /// The backbones of the grid, each with every pretraining that has cells on it.
-    fn pairs(&self) -> Vec<(&str, &str)> {
-        let with = |backbone| {
-            let fitting = self.pretraining.methods.iter().filter(move |method| self.fits(method, backbone));
-            fitting.map(move |method| (backbone, method.as_str()))
-        };
-        self.grid_backbones().into_iter().flat_map(with).collect()
-    }
-
     /// `[model]` of a backbone of the grid.
     fn base_model(&self, backbone: &str) -> Model {
         Model { arch: backbone.to_string(), ..self.model.clone() }.settled()
@@ -176,8 +165,8 @@ impl Config {
         let table = self.training.tables.get(name);
         let (learner, settings) = read(learn::learner(name)?, table)?;
         let optimization = optimization(&self.training.optimization, table)?;
-        let [batch_key, precision_key] = ["batch_size", "precision"].map(|key| key_of(key, "training", name, table));
-        Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key, precision_key })
+        let batch_key = key_of("batch_size", "training", name, table);
+        Ok(Learning { name: name.to_string(), learner, settings, optimization, batch_key })
     }
 
     /// The backbone's settings in a cell with this backbone and pretraining.
@@ -284,7 +273,7 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
             check_pretrained(&one, config.data.image_size)?;
             check_views(&one, Some(table))?;
             pairs.push(check_pair(&one, config));
-            // A backbone that cannot have the precision is no reason to leave its cells out.
+            // A method that cannot have the precision is no reason to leave its cells out.
             if config.pretraining.methods.contains(name) && pairs.last().is_some_and(|pair| pair.is_ok()) {
                 check_halves(&one)?;
             }
@@ -298,13 +287,6 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
     for name in config.training.tables.keys() {
         let one = config.learning_read(name).map_err(said("training.methods"))?;
         check_learning(&one)?;
-        if config.training.methods.contains(name) {
-            for (backbone, pretraining) in config.pairs() {
-                let trained = config.model_of(backbone, pretraining).map_err(said("pretraining.methods"))?;
-                let made = trained.backbone(config.data.channels).map_err(said("model.arch"))?;
-                check_precision(one.optimization.precision, (&one.precision_key, &trained.arch), made.as_ref())?;
-            }
-        }
     }
     for kind in NoiseKind::all() {
         let (made, _) = read(kind.entry(), config.noise.tables.get(kind.name())).map_err(said("noise.kinds"))?;
@@ -375,21 +357,12 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
 
 /// Whether the method can have its precision.
 fn check_halves(one: &Pretrained) -> Result<(), Mistake> {
-    check_precision(one.optimization.precision, (&one.precision_key, &one.model.arch), one.backbone.as_ref())?;
     if one.optimization.micro_batch_size > 0 && one.optimization.precision == Precision::F16 {
         // The gradients of a micro-batch come from another recording than the loss that would be scaled.
         let what = format!("is \"f16\", which takes no micro-batches; set {} = 0, or use \"f32\"", one.micro_batch_key);
         return mistake(&one.precision_key, what);
     }
     Ok(())
-}
-
-/// Whether the backbone has a form in the precision that the key asks for.
-fn check_precision(asked: Precision, (key, arch): (&str, &str), backbone: &dyn Backbone) -> Result<(), Mistake> {
-    if asked.expect_taken(backbone).is_ok() {
-        return Ok(());
-    }
-    mistake(key, format!("is \"{asked}\", and model.arch = \"{arch}\" has no such form yet; use \"f32\""))
 }
 
 /// The backbone that a method's own table names.

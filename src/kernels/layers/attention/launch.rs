@@ -1,8 +1,9 @@
 //! The launches of attention: pieces, parameters and grids of each variant.
 
 use super::{Attention, Sizes};
+use crate::base::Shape;
 use crate::device::{Kernel, Piece, groups_1d};
-use crate::kernels::units;
+use crate::kernels::held::{self, Cells};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -34,8 +35,9 @@ const GRAD_KEY_TILES: &[Piece] =
 const NAIVE_SCORES: &[Piece] = &[piece!("layers/attention/naive_scores.wgsl")];
 const NAIVE_GRAD_SCORES: &[Piece] = &[piece!("layers/attention/naive_grad_scores.wgsl")];
 const NAIVE_SOFTMAX: &[Piece] = &[piece!("layers/attention/naive_softmax.wgsl")];
-const NAIVE_PRODUCT: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/naive_product.wgsl")];
-const REPAD: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/repad.wgsl")];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+const NAIVE_PRODUCT: &[Piece] = &[piece!("layers/attention/naive_product.wgsl")];
+const REPAD: &[Piece] = &[piece!("layers/attention/repad.wgsl")];
 const DELTA: &[Piece] = &[piece!("layers/attention/delta.wgsl")];
 
 impl Sizes {
@@ -46,7 +48,8 @@ impl Sizes {
 
     /// `rows` rows of every head, padded to whole vec4.
     pub(super) fn padded(self, rows: usize) -> Type {
-        Type::f32([self.total, rows, self.e.next_multiple_of(4)])
+        let shape = Shape::from([self.total, rows, self.e.next_multiple_of(4)]);
+        Type { shape, dtype: self.dtype }
     }
 }
 
@@ -145,6 +148,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
         }
         let [own, walked] = form.tile(z);
         let (kernel, buffers) = self.with_lengths(name, form.tiles, buffers);
+        let kernel = kernel.followed_by(held::quads(z.dtype));
         let blocks = rows.div_ceil(8 * own);
         let kernel = kernel.with("R", own as u32).with("N", walked as u32).with("EG", width.div_ceil(8) as u32);
         let kernel = kernel.with("PAIRS", form.pairs).with("HALVES", form.halves);
@@ -168,7 +172,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let whole = e.is_multiple_of(4);
         let vectors = if whole { e / 4 } else { e };
         let params = Delta { rows: rows as u32, vectors: vectors as u32 };
-        let kernel = Kernel::new("attention.delta", "portable", units(whole)).followed_by(DELTA);
+        let kernel = held::over_rows("attention.delta", "portable", whole, self.z.dtype).followed_by(DELTA);
         self.e.launch(kernel, buffers, &params, groups_1d(rows.div_ceil(64)));
     }
 
@@ -185,13 +189,23 @@ impl<'a, 'b> Launcher<'a, 'b> {
     fn repad(&mut self, x: Slot, y: Slot, rows: usize, [length, padded]: [usize; 2]) {
         let rows = self.z.total * rows;
         let params = Repad { rows: rows as u32, length: length as u32, padded: padded as u32 };
-        let kernel = Kernel::new("attention.repad", "portable", REPAD);
+        let kernel = self.one_by_one(Kernel::new("attention.repad", "portable", INDEX), Some(2)).followed_by(REPAD);
         self.e.launch(kernel, &[x, y], &params, groups_1d((rows * padded).div_ceil(64)));
+    }
+
+    /// `kernel` with what reads q, k, v and their like one by one, and makes one at the binding `made`.
+    fn one_by_one(&self, kernel: Kernel, made: Option<u32>) -> Kernel {
+        let kernel = held::floats(kernel, self.z.dtype);
+        match made {
+            Some(at) => held::made(kernel, Cells::Each, self.z.dtype, at),
+            None => kernel,
+        }
     }
 
     /// An invocation a score.
     fn naive_scores(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot]) {
         let (kernel, buffers) = self.with_lengths(name, own, buffers);
+        let kernel = self.one_by_one(kernel, None);
         self.launch(kernel, &buffers, self.z.e, 0, (self.z.total * self.z.t * self.z.s).div_ceil(64));
     }
 
@@ -203,7 +217,8 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let groups = groups_1d((self.z.total * rows * e).div_ceil(64));
         let [rows, inner, w_row, w_inner] = [rows, inner, w_row, w_inner].map(|v| v as u32);
         let params = Product { total, rows, inner, columns, w_head, w_row, w_inner };
-        self.e.launch(Kernel::new(name, "naive", NAIVE_PRODUCT), &[w, x, y], &params, groups);
+        let kernel = self.one_by_one(Kernel::new(name, "naive", INDEX), Some(3)).followed_by(NAIVE_PRODUCT);
+        self.e.launch(kernel, &[w, x, y], &params, groups);
     }
 
     /// Forward with the scores in `work`.
@@ -226,6 +241,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::DType;
 
     /// Of the pairs of rows that tiles have, a ViT's 65 tokens use three quarters at least, and no other number of tokens
     /// that images make uses less than tiles of 64 by 32 do.
@@ -233,7 +249,7 @@ mod tests {
     fn tiles_fit_the_rows_that_there_are() {
         for (name, form) in [("forward", FORWARD), ("grad_query", GRAD_QUERY), ("grad_key", GRAD_KEY)] {
             for t in [17, 37, 50, 64, 65, 145, 197, 257] {
-                let z = Sizes { total: 1, heads: 1, t, s: t, e: 64 };
+                let z = Sizes { total: 1, heads: 1, t, s: t, e: 64, dtype: DType::F32 };
                 let paired = |[owned, walked]: [usize; 2]| t.next_multiple_of(owned) * t.next_multiple_of(walked);
                 let share = (t * t) as f64 / paired(form.tile(z).map(|eighths| 8 * eighths)) as f64;
                 let before = (t * t) as f64 / paired([64, 32]) as f64;
@@ -248,7 +264,7 @@ mod tests {
     fn tiles_of_every_head_fit() {
         for form in [FORWARD, GRAD_QUERY, GRAD_KEY] {
             for (e, rows) in (1..=super::super::LARGEST_HEAD).flat_map(|e| (1..80).map(move |rows| (e, rows))) {
-                let z = Sizes { total: 1, heads: 1, t: rows, s: 80 - rows, e };
+                let z = Sizes { total: 1, heads: 1, t: rows, s: 80 - rows, e, dtype: DType::F32 };
                 let [r, n] = form.tile(z);
                 let a = (4 * (16 * r.div_ceil(2) + 2)).max(64 * (n * e.div_ceil(32)).div_ceil(4));
                 let b = (4 * (16 * n.div_ceil(2) + 2)).max(72 * r);
