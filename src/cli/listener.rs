@@ -75,8 +75,12 @@ impl Meter {
 
     /// Takes in that `done` units were done at `now`.
     fn record(&mut self, now: Instant, done: u64) {
-        self.first.get_or_insert((now, done));
-        self.recent.retain(|(at, _)| now.duration_since(*at) <= WINDOW);
+        if done > self.start.1 {
+            self.first.get_or_insert((now, done));
+        }
+        while self.recent.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
+            self.recent.pop_front();
+        }
         self.recent.push_back((now, done));
     }
 
@@ -91,7 +95,7 @@ impl Meter {
     /// checkpoint. What is left takes its share of these, too.
     fn mean_rate(&self) -> Option<f64> {
         let last = *self.recent.back()?;
-        per_second(self.first?, last).or(per_second(self.start, last))
+        self.first.and_then(|first| per_second(first, last)).or(per_second(self.start, last))
     }
 }
 
@@ -307,6 +311,8 @@ mod tests {
         let start = Instant::now();
         let at = |s: u64| start + Duration::from_secs(s);
         let mut meter = Meter::new(at(0), 0);
+        meter.record(at(20), 0); // a stage that says that it has begun
+        assert_eq!(meter.rate(), None);
         meter.record(at(50), 1);
         assert_eq!(meter.rate(), Some(0.02));
         meter.record(at(75), 2);

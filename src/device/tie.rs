@@ -1,7 +1,8 @@
 //! Candidates whose times a race cannot tell apart. Where a compiler tells what it makes of them, that decides.
 //!
-//! A coarse timer gives kernels that differ the same time, and other programs hide what little they differ by. A kernel
-//! that spills less, leaves room for more subgroups or has less latency is then the better bet, on a quieter machine too.
+//! A coarse timer gives kernels that differ the same time, and other programs hide what little they differ by. That a kernel
+//! which spills less, or leaves room for more subgroups, is then the better one is a guess; so would be any other choice. A
+//! compiler's latency is no such figure: it is an invocation's, and variants differ in what an invocation does.
 
 use super::tune::{Race, median};
 
@@ -12,28 +13,30 @@ pub struct Made {
     pub spills: Option<u64>,
     /// The most subgroups that a SIMD unit can have in flight, of the kernel with the fewest.
     pub waves: Option<u64>,
-    /// The compiler's estimate of an invocation's time in cycles, all kernels added up.
-    pub latency: Option<u64>,
 }
 
 /// A figure by its name, and whether more of it is better.
 type Figure = (&'static str, bool, fn(&Made) -> Option<u64>);
 
 /// The figures that decide, the weightiest first.
-const FIGURES: [Figure; 3] =
-    [("spills", false, |m| m.spills), ("waves", true, |m| m.waves), ("latency", false, |m| m.latency)];
+const FIGURES: [Figure; 2] = [("spills", false, |m| m.spills), ("waves", true, |m| m.waves)];
 
-/// The winner of a race, and behind it every candidate that ran to the end and cannot be told from it: their medians are no
-/// further apart than `tick_ms`, the step of the timer, or than the mean of their interquartile ranges. Of the nine
-/// samples of a usual race that is 2.3 times the standard error of the difference.
+/// The fewest rounds whose spread says something.
+const ROUNDS: usize = 5;
+
+/// The winner of a race, and behind it every candidate that ran to the end and cannot be told from it. Each round has a sample
+/// of both, so what counts is their difference in a round: a machine that becomes slower is in it once and not in their
+/// times twice. They are tied where its median is at most `tick_ms`, the step of the timer, or, after [`ROUNDS`] rounds, two of
+/// its standard errors. Of normal samples that error is 0.93 times the distance of the quartiles, by the root of their number.
 fn ties(race: &Race, tick_ms: f64) -> Vec<usize> {
     let winner = &race.samples_ms[race.winner];
-    let is_tied = |other: &Vec<f64>| {
-        let apart = (median(other) - median(winner)).abs();
-        let spread = (quartiles_apart(other) + quartiles_apart(winner)) / 2.0;
-        other.len() == winner.len() && apart <= tick_ms.max(spread)
+    let is_tied = |other: &[f64]| {
+        let apart: Vec<f64> = other.iter().zip(winner).map(|(other, own)| other - own).collect();
+        let error = 0.93 * quartiles_apart(&apart) / (apart.len() as f64).sqrt();
+        let spread = if apart.len() < ROUNDS { 0.0 } else { 2.0 * error };
+        median(&apart).abs() <= tick_ms.max(spread)
     };
-    let others = (0..race.samples_ms.len()).filter(|&i| i != race.winner && is_tied(&race.samples_ms[i]));
+    let others = race.left.iter().copied().filter(|&i| i != race.winner && is_tied(&race.samples_ms[i]));
     std::iter::once(race.winner).chain(others).collect()
 }
 
@@ -68,8 +71,8 @@ fn preferred(candidates: &[(&str, Made)]) -> Option<(usize, String)> {
     }
     let (name, made) = candidates.get(best)?;
     let told = candidates.iter().filter_map(|(other, of_other)| {
-        let (figure, _, [own, its]) = differs(made, of_other)?;
-        Some(format!("{figure} {own} of {name}, {its} of {other}"))
+        let (figure, better, [own, its]) = differs(made, of_other)?;
+        better.then(|| format!("{figure} {own} of {name}, {its} of {other}"))
     });
     let why: Vec<String> = told.collect();
     (!why.is_empty()).then(|| (best, why.join("; ")))
@@ -99,8 +102,11 @@ pub fn untied(
 mod tests {
     use super::*;
 
+    /// A race in which those with the most samples ran to the end.
     fn race(winner: usize, samples_ms: &[&[f64]]) -> Race {
-        Race { winner, samples_ms: samples_ms.iter().map(|s| s.to_vec()).collect() }
+        let most = samples_ms[winner].len();
+        let left = (0..samples_ms.len()).filter(|&i| samples_ms[i].len() == most).collect();
+        Race { winner, left, samples_ms: samples_ms.iter().map(|s| s.to_vec()).collect() }
     }
 
     #[test]
@@ -110,12 +116,32 @@ mod tests {
         assert_eq!(ties(&steady, 0.0), [1]);
         assert_eq!(ties(&steady, 0.5), [1, 2]);
         assert_eq!(ties(&steady, 1.0), [1, 0, 2]);
-        // Noisy ones: quartiles 1 apart, medians 0.5 and 2 away.
-        let noisy = race(0, &[&[1.0, 1.5, 2.0, 2.5, 3.0], &[1.5, 2.0, 2.5, 3.0, 3.5], &[3.0, 3.5, 4.0, 4.5, 5.0]]);
-        assert_eq!(ties(&noisy, 0.0), [0, 1]);
-        // A candidate that left early was slower, whatever its only sample says; a lone round has no spread.
+        // Noisy ones: differences of −0.3 to 0.5 with a median of 0.1 are none, those of 1.6 to 2.4 are.
+        let own = [1.0, 1.5, 2.0, 1.2, 1.7];
+        let by = |apart: [f64; 5]| -> Vec<f64> { own.iter().zip(apart).map(|(own, apart)| own + apart).collect() };
+        let (near, far) = (by([0.5, -0.3, 0.1, -0.2, 0.4]), by([2.4, 1.6, 2.0, 1.7, 2.3]));
+        assert_eq!(ties(&race(0, &[&own, &near, &far]), 0.0), [0, 1]);
+        assert_eq!(ties(&race(0, &[&own[..4], &near[..4]]), 0.0), [0], "four rounds have no spread");
+        // A candidate that left early was slower, whatever its only sample says.
         assert_eq!(ties(&race(0, &[&[1.0, 3.0, 1.0], &[1.0]]), 0.0), [0]);
         assert_eq!(ties(&race(0, &[&[1.0], &[1.1], &[1.0]]), 0.0), [0, 2]);
+    }
+
+    /// A machine that becomes slower makes no ties, and one that the race threw out in its last round is none.
+    #[test]
+    fn who_lost_every_round_or_left_is_not_tied() {
+        let drifting: Vec<f64> = (0..9).map(|i| 1.0 + f64::from(i) / 8.0).collect();
+        let slower: Vec<f64> = drifting.iter().map(|ms| 1.3 * ms).collect();
+        assert_eq!(ties(&race(0, &[&drifting, &slower]), 0.0), [0]);
+        let samples_ms = vec![vec![1.0, 1.0, 3.0], vec![1.6, 1.6, 4.0]];
+        let mut rounds = [0; 2];
+        let thrown_out = super::super::tune::race(2, &super::super::tune::Rules::default(), |i| {
+            rounds[i] += 1;
+            Ok(samples_ms[i][rounds[i] - 1])
+        });
+        let thrown_out = thrown_out.unwrap();
+        assert_eq!(thrown_out.left, [0]);
+        assert_eq!(ties(&thrown_out, 10.0), [0]);
     }
 
     /// A compiler is asked about those alone that a race leaves open, and where it tells nothing the race stands.
@@ -138,28 +164,26 @@ mod tests {
 
     #[test]
     fn the_weightiest_figure_that_differs_decides() {
-        let made = |spills: u64, waves: u64, latency: u64| Made {
-            spills: Some(spills),
-            waves: Some(waves),
-            latency: Some(latency),
-        };
+        let made = |spills: u64, waves: u64| Made { spills: Some(spills), waves: Some(waves) };
         let winner = |list: &[Made]| {
             let named: Vec<(&str, Made)> = ["a", "b", "c"].into_iter().zip(list.iter().copied()).collect();
             preferred(&named)
         };
         let why = |list: &[Made]| winner(list).unwrap();
-        assert_eq!(why(&[made(4, 16, 10), made(0, 2, 90)]), (1, "spills 0 of b, 4 of a".into()));
-        assert_eq!(why(&[made(0, 8, 10), made(0, 16, 90)]), (1, "waves 16 of b, 8 of a".into()));
-        assert_eq!(why(&[made(0, 8, 90), made(0, 8, 10)]), (1, "latency 10 of b, 90 of a".into()));
-        assert_eq!(why(&[made(0, 8, 10), made(0, 8, 90)]), (0, "latency 10 of a, 90 of b".into()), "the first stays");
-        let three = why(&[made(0, 4, 10), made(0, 8, 20), made(1, 16, 5)]);
+        assert_eq!(why(&[made(4, 16), made(0, 2)]), (1, "spills 0 of b, 4 of a".into()));
+        assert_eq!(why(&[made(0, 8), made(0, 16)]), (1, "waves 16 of b, 8 of a".into()));
+        assert_eq!(why(&[made(0, 16), made(0, 8)]), (0, "waves 16 of a, 8 of b".into()), "the first stays");
+        let three = why(&[made(0, 4), made(0, 8), made(1, 16)]);
         assert_eq!(three, (1, "waves 8 of b, 4 of a; spills 0 of b, 1 of c".into()));
         // What differs in nothing, and what nobody tells, leaves the race's winner.
-        assert_eq!(winner(&[made(0, 8, 10), made(0, 8, 10)]), None);
-        assert_eq!(winner(&[Made::default(), made(0, 8, 10)]), None);
+        assert_eq!(winner(&[made(0, 8), made(0, 8)]), None);
+        assert_eq!(winner(&[Made::default(), made(0, 8)]), None);
         assert_eq!(winner(&[]), None);
         // A figure of one alone is passed over.
-        let no_waves = |latency| Made { waves: None, ..made(0, 0, latency) };
-        assert_eq!(why(&[no_waves(20), made(0, 8, 10)]), (1, "latency 10 of b, 20 of a".into()));
+        let only_waves = |waves| Made { spills: None, waves: Some(waves) };
+        assert_eq!(why(&[only_waves(4), made(2, 8)]), (1, "waves 8 of b, 4 of a".into()));
+        // a is better than c by the spills and b than a by the waves; what speaks for c is not said to speak for b.
+        let only_spills = |spills| Made { spills: Some(spills), waves: None };
+        assert_eq!(why(&[only_waves(4), made(2, 8), only_spills(2)]), (1, "waves 8 of b, 4 of a".into()));
     }
 }

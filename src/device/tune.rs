@@ -37,6 +37,8 @@ impl Default for Rules {
 pub struct Race {
     /// Index of the winner.
     pub winner: usize,
+    /// Indices of the candidates that ran to the end, the winner among them.
+    pub left: Vec<usize>,
     /// Samples of each candidate, ms. Candidates that left early have fewer.
     pub samples_ms: Vec<Vec<f64>>,
 }
@@ -73,7 +75,7 @@ pub fn race(candidates: usize, rules: &Rules, mut sample: impl FnMut(usize) -> R
             winner = i;
         }
     }
-    Ok(Race { winner, samples_ms })
+    Ok(Race { winner, left, samples_ms })
 }
 
 /// The median of the samples. Infinity if there are none.

@@ -42,11 +42,7 @@ impl Figures {
     pub fn together(all: &[Figures]) -> Made {
         let of = |figure: fn(&Figures) -> Option<u64>| all.iter().map(figure).collect::<Option<Vec<u64>>>();
         let sum = |list: Vec<u64>| list.iter().sum();
-        Made {
-            spills: of(|f| f.spills).map(sum),
-            waves: of(|f| f.waves).and_then(|list| list.into_iter().min()),
-            latency: of(|f| f.latency).map(sum),
-        }
+        Made { spills: of(|f| f.spills).map(sum), waves: of(|f| f.waves).and_then(|list| list.into_iter().min()) }
     }
 
     /// The heads of a table's columns, in the order of [`Figures::cells`].
@@ -68,10 +64,10 @@ mod tests {
 
     #[test]
     fn kernels_of_a_candidate_count_together() {
-        let of = |spills, waves, latency| Figures { spills, waves, latency, ..Figures::default() };
-        let [a, b] = [of(Some(1), Some(16), Some(100)), of(Some(2), Some(8), None)];
+        let of = |spills, waves| Figures { spills, waves, ..Figures::default() };
+        let [a, b] = [of(Some(1), Some(16)), of(Some(2), None)];
         let both = Figures::together(&[a.clone(), b]);
-        assert_eq!(both, Made { spills: Some(3), waves: Some(8), latency: None });
-        assert_eq!(Figures::together(&[a]), Made { spills: Some(1), waves: Some(16), latency: Some(100) });
+        assert_eq!(both, Made { spills: Some(3), waves: None });
+        assert_eq!(Figures::together(&[a]), Made { spills: Some(1), waves: Some(16) });
     }
 }

@@ -114,7 +114,12 @@ pub fn measure(gpu: &Gpu) -> Result<Roof> {
 /// The roof of cooperative matrices, or why there is none.
 fn matrix(gpu: &Gpu) -> Result<Peak> {
     match matrix_lanes(&gpu.adapter().cooperative, gpu.caps()) {
-        Ok(lanes) => Ok(best(gpu, probe::matrix(gpu, lanes)?)?.1),
+        // No hardware has run this probe. Where it fails, the other roofs are still wanted.
+        Ok(lanes) => match probe::matrix(gpu, lanes).and_then(|probes| best(gpu, probes)) {
+            Ok((_, peak)) => Ok(peak),
+            Err(e @ Error::TryAgain(_)) => Err(e), // a lost device has no other roofs either
+            Err(e) => Ok(Peak::missing(&format!("its probe failed: {e}"))),
+        },
         Err(why) => Ok(Peak::missing(why)),
     }
 }

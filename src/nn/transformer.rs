@@ -11,7 +11,6 @@
 use super::init::{Init, Params};
 use super::precision::weight_as;
 use crate::base::{DType, Error, Result, Shape};
-use crate::kernels::matmul::MatMul;
 use crate::kernels::unary::Approximate;
 use crate::tape::{Tape, Var};
 
@@ -129,9 +128,6 @@ impl Transformer<'_> {
         let (init, dtype) = (self.init, self.t.ty(z).dtype);
         let weight = self.weight_as(&format!("{name}.weight"), [k, d], init, dtype)?;
         let bias = self.weight(&format!("{name}.bias"), [k], Init::Zeros)?;
-        self.t.layer(name, |t| {
-            let y = t.apply1(MatMul { result: dtype, ..MatMul::new(false, true) }, &[z, weight])?;
-            t.add_bias(y, bias)
-        })
+        self.t.layer(name, |t| t.linear_as(z, weight, Some(bias), dtype))
     }
 }

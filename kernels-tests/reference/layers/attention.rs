@@ -45,7 +45,7 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         rounded.row(&y[first..], &shares, scale, |d, j| (q[d], at(&x[1], j, d), (head * s + j) * e + d));
     }
     let outputs = vec![Expected::sums(y, s.max(e)).ulps(ULPS), Expected::sums(lses, s.max(e)).ulps(ULPS)];
-    Answer::new(outputs).gradient(&[0, 1, 2], &[0]).half_floor(rounded.bound())
+    Answer::new(outputs).gradient(&[0, 1, 2], &[0]).half_floors(&rounded.bounds())
 }
 
 /// What the rounding of y to f16 does to dq and dk, through D_i = ⟨dy_i, y_i⟩: an element of y is off by up to 2⁻¹¹ of its
@@ -76,7 +76,8 @@ impl Rounded {
         }
     }
 
-    fn bound(&self) -> f64 {
-        6.0 * self.dk.iter().map(|v| v.sqrt()).fold(self.dq, f64::max)
+    /// Of dq and dk. dv is found from dy alone.
+    fn bounds(&self) -> [f64; 2] {
+        [self.dq, self.dk.iter().map(|v| v.sqrt()).fold(0.0, f64::max)].map(|deviation| 6.0 * deviation)
     }
 }

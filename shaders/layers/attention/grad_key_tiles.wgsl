@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         return; // surplus of the folded grid: the whole workgroup leaves
     }
     let j0 = (tile % p.blocks) * (8 * $R);
-    let half = index / 64u;
+    let part = index / 64u;
     let lane = index % 64u;
     let ly = lane / 8u;
     let lx = lane % 8u;
@@ -47,14 +47,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let begin = select(0u, j0, p.causal != 0u);
     let end = select(0u, p.t, j0 < keys);
     for (var i0 = begin; i0 < end; i0 += 8 * $N) {
-        let c = products_0(head * p.s + j0, (head + 1u) * p.s, head * p.t + i0, (head + 1u) * p.t, lane, half);
+        let c = products_0(head * p.s + j0, (head + 1u) * p.s, head * p.t + i0, (head + 1u) * p.t, lane, part);
         let i = walked_rows(i0, lane);
         //@ for n in 0..N
         let stats_$n = stats[head * p.t + min(i[$n], p.t - 1u)];
         let sees_$n = select(0u, visible(keys, i[$n]), i[$n] < p.t);
         //@ end
         workgroupBarrier(); // every lane has used the last tile
-        if (half == 0u) {
+        if (part == 0u) {
             //@ for m in 0..R
             var p_$m = vec4<f32>(0.0);
             //@ for n in 0..N
@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             //@ end
         }
         workgroupBarrier();
-        if (half == 1u) {
+        if (part == 1u) {
             //@ for m in 0..R
             var p_$m = tile_b[(ly + $m * 8) * 9 + lx];
             //@ for n in 0..N
@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             tile_b[B + (ly + $m * 8) * 9 + lx] = p_$m;
             //@ end
         }
-        accumulate(head * p.t + i0, (head + 1u) * p.t, lane, half);
+        accumulate(head * p.t + i0, (head + 1u) * p.t, lane, part);
     }
     //@ for m in 0..R
     if (j0 + ly + $m * 8 < p.s) {
@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ for g in 0..EG
         if (lx + $g * 8 < p.width) {
             let at_$g = row_$m * p.width + lx + $g * 8;
-            if (half == 0u) {
+            if (part == 0u) {
                 dv[at_$g] = stored(sum_$m_$g);
             } else {
                 dk[at_$g] = stored(p.scale * sum_$m_$g);

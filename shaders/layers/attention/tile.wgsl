@@ -37,7 +37,7 @@ fn walked_rows(j0: u32, lane: u32) -> vec4<u32> {
 }
 
 //@ for f in 0..PAIRS
-fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, half: u32) -> Products {
+fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, part: u32) -> Products {
     let ly = lane / 8u;
     let lx = lane % 8u;
     let row = lane / 4u;
@@ -57,7 +57,7 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, half: u32) -
         //@ end
         //@ for d in 0..HALVES
         //@ let i = f + d
-        if ($HALVES == 1 || half == $d) {
+        if ($HALVES == 1 || part == $d) {
             //@ for h in 0..(R + 1) / 2
             a_$h = owned_$i(min(a0 + row + $h * 16, a_end - 1u), at);
             //@ end
@@ -67,18 +67,18 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, half: u32) -
         }
         //@ end
         //@ for h in 0..(R + 1) / 2
-        tile_a[half * A + unit * $OWNED + row + $h * 16] = select(vec4<f32>(0.0), a_$h, real & (a0 + row + $h * 16 < a_end));
+        tile_a[part * A + unit * $OWNED + row + $h * 16] = select(vec4<f32>(0.0), a_$h, real & (a0 + row + $h * 16 < a_end));
         //@ end
         //@ for h in 0..(N + 1) / 2
-        tile_b[half * B + unit * $WALKED + row + $h * 16] = select(vec4<f32>(0.0), b_$h, real & (b0 + row + $h * 16 < b_end));
+        tile_b[part * B + unit * $WALKED + row + $h * 16] = select(vec4<f32>(0.0), b_$h, real & (b0 + row + $h * 16 < b_end));
         //@ end
         workgroupBarrier();
         //@ for k in 0..4
         //@ for m in 0..R
-        let a_$k_$m = tile_a[half * A + $k * $OWNED + ly + $m * 8];
+        let a_$k_$m = tile_a[part * A + $k * $OWNED + ly + $m * 8];
         //@ end
         //@ for n in 0..N
-        let b_$k_$n = tile_b[half * B + $k * $WALKED + $n * 8 + lx];
+        let b_$k_$n = tile_b[part * B + $k * $WALKED + $n * 8 + lx];
         //@ for m in 0..R
         //@ for c in 0..4
         s_$m[$n] += a_$k_$m[$c] * b_$k_$n[$c];
@@ -97,7 +97,7 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, half: u32) -
 
 // Adds Σ_j weights[i][j]·summand(j) over the walked rows j to the sums of the lane's rows i, two of each n at a time. The
 // kernel has put the weights into tile_b, behind a barrier where other lanes may still read it.
-fn accumulate(b0: u32, b_end: u32, lane: u32, half: u32) {
+fn accumulate(b0: u32, b_end: u32, lane: u32, part: u32) {
     let ly = lane / 8u;
     let lx = lane % 8u;
     for (var two = 0u; two < 8u; two += 2u) {
@@ -110,23 +110,23 @@ fn accumulate(b0: u32, b_end: u32, lane: u32, half: u32) {
         var v_$t: vec4<f32>;
         //@ end
         //@ for d in 0..HALVES
-        if ($HALVES == 1 || half == $d) {
+        if ($HALVES == 1 || part == $d) {
             //@ for t in 0..TURNS
             v_$t = summand_$d(min(j_$t, b_end - 1u), min(unit_$t, p.width - 1u));
             //@ end
         }
         //@ end
         //@ for t in 0..TURNS
-        tile_a[half * A + at_$t] = select(vec4<f32>(0.0), v_$t, (j_$t < b_end) & (unit_$t < p.width));
+        tile_a[part * A + at_$t] = select(vec4<f32>(0.0), v_$t, (j_$t < b_end) & (unit_$t < p.width));
         //@ end
         workgroupBarrier();
         //@ for h in 0..2
         //@ for m in 0..R
-        let w_$h_$m = tile_b[half * B + (ly + $m * 8) * 9 + two + $h];
+        let w_$h_$m = tile_b[part * B + (ly + $m * 8) * 9 + two + $h];
         //@ end
         //@ for n in 0..N
         //@ for g in 0..EG
-        let v_$h_$n_$g = tile_a[half * A + ($n * 2 + $h) * 8 * $EG + $g * 8 + lx];
+        let v_$h_$n_$g = tile_a[part * A + ($n * 2 + $h) * 8 * $EG + $g * 8 + lx];
         //@ for m in 0..R
         sum_$m_$g += w_$h_$m[$n] * v_$h_$n_$g;
         //@ end

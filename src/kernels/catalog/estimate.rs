@@ -4,7 +4,7 @@
 //! those that really run. From text, constants, parameters and grid of a launch it counts its arithmetic, the bytes of
 //! its buffers, and what its invocations load from there and from workgroup memory. The launch takes the longest of the
 //! four at the adapter's rates, longer where its workgroups fill the adapter badly, and what a launch costs. Latency, index
-//! arithmetic, barriers and the arithmetic that depends on how the kernel is compiled are not in it: it puts candidates in
+//! arithmetic, barriers and the arithmetic that depends on how the kernel is compiled are not in it, and it does not know cooperative matrices: it puts candidates in
 //! an order, and a race decides. docs/kernels.md says how far it is from measured times.
 
 use crate::device::Caps;
@@ -177,6 +177,12 @@ impl Counted<'_> {
         Some((self.ty)(*self.launch.buffers.first()?)?.dtype.bytes() as f64)
     }
 
+    /// Bytes of an element of what it makes: of the op's output, else of a workspace of sums.
+    fn made(&self) -> f64 {
+        let of = |slot: &Slot| matches!(slot.value(), Slot::Out(_)).then(|| (self.ty)(*slot)).flatten();
+        self.launch.buffers.iter().find_map(of).map_or(F32, |ty| ty.dtype.bytes() as f64)
+    }
+
     /// The bytes of its buffers, each once. One that writes only a part of its result says how many bytes.
     fn once(&self, written: f64) -> Option<f64> {
         let mut seen: Vec<Slot> = Vec::new();
@@ -214,7 +220,7 @@ impl Counted<'_> {
         let tiles = rows * columns * products;
         Some(Work {
             flops: 2.0 * bm * bn * tiles * walked,
-            loaded: products * (depth * self.element()? * (m * columns + n * rows) + slices * F32 * m * n),
+            loaded: products * (depth * self.element()? * (m * columns + n * rows) + slices * self.made() * m * n),
             shared: F32 * tiles * walked * threads * (tm + tn),
             groups: tiles * slices,
             threads,
@@ -225,7 +231,7 @@ impl Counted<'_> {
     fn naive(&self) -> Option<Work> {
         let groups = (self.field("m")? * self.field("n")? / 64.0).ceil() * self.grid()[2];
         let (outputs, depth) = (64.0 * groups, self.depth()?);
-        let loaded = outputs * (2.0 * depth * self.element()? + F32);
+        let loaded = outputs * (2.0 * depth * self.element()? + self.made());
         Some(Work { flops: 2.0 * outputs * depth, loaded, groups, threads: 64.0, ..Work::default() })
     }
 

@@ -29,7 +29,7 @@ pub struct Subject {
     pub op: Arc<dyn Op>,
     /// Types of its inputs.
     pub x: Vec<Type>,
-    /// Its variants on this adapter, the one expected to win first.
+    /// Its variants on this adapter, in the op's own order.
     pub variants: Vec<&'static str>,
 }
 

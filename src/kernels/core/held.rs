@@ -91,7 +91,7 @@ pub(crate) fn floats(kernel: Kernel, dtype: DType) -> Kernel {
 
 /// A kernel that moves elements of `dtype` to the binding `at` without looking at them, and how many it moves at a time: the
 /// most of 4 words, 1 word and 1 half of which all `lengths` are multiples. So halves move as words do, but where a row may
-/// begin within one.
+/// begin within one: there they pass through f32 and back, which keeps every value; of a NaN it keeps that it is one.
 pub(crate) fn moving(name: &'static str, dtype: DType, lengths: &[u32], at: u32) -> (Kernel, u32) {
     let whole = |unit: &u32| lengths.iter().all(|length| length.is_multiple_of(*unit));
     let word = if dtype == DType::F16 { 2 } else { 1 };

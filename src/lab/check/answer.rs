@@ -120,9 +120,9 @@ pub struct Answer {
     pub through: Vec<usize>,
     /// Absolute error that a gradient may always have: for formulas whose parts cancel.
     pub gradient_floor: f64,
-    /// Absolute error that a gradient of f16 elements may have besides: where it is found from an output that was rounded to
-    /// f16.
-    pub half_floor: f64,
+    /// For each input: the absolute error that its gradient, of f16 elements, may have besides, where it is found from an output
+    /// that was rounded to f16. None for inputs that are not here.
+    pub half_floors: Vec<f64>,
     /// If output 0 chooses among the elements of input 0: the index that each of its elements chose. The gradient then
     /// follows the choice. Without it, ties would have no gradient.
     pub picks: Option<Vec<usize>>,
@@ -137,7 +137,7 @@ impl Answer {
             wrt: Vec::new(),
             through: Vec::new(),
             gradient_floor: 0.0,
-            half_floor: 0.0,
+            half_floors: Vec::new(),
             picks: None,
         }
     }
@@ -168,14 +168,15 @@ impl Answer {
         self
     }
 
-    /// Allows gradients of f16 elements this much of absolute error besides.
-    pub fn half_floor(mut self, floor: f64) -> Self {
-        self.half_floor = floor;
+    /// Allows the gradients of the inputs, of f16 elements, so much of absolute error besides, in the order of the inputs.
+    pub fn half_floors(mut self, floors: &[f64]) -> Self {
+        self.half_floors = floors.to_vec();
         self
     }
 
-    /// The absolute error that a gradient of such elements may always have.
-    pub(super) fn floor_of(&self, dtype: DType) -> f64 {
-        self.gradient_floor + if dtype == DType::F16 { self.half_floor } else { 0.0 }
+    /// The absolute error that the gradient of input `i`, of such elements, may always have.
+    pub(super) fn floor_of(&self, i: usize, dtype: DType) -> f64 {
+        let half = self.half_floors.get(i).copied().filter(|_| dtype == DType::F16);
+        self.gradient_floor + half.unwrap_or(0.0)
     }
 }

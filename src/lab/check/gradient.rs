@@ -44,9 +44,9 @@ pub fn check(
         if let Some(picks) = &answer.picks {
             chosen(&what, picks, &dy[0].1, x[i].f.len(), &got)?;
         } else if 2 * x[i].f.len() as u64 * (cost.flops + cost.bytes) <= work {
-            entries(&what, &loss, x.clone(), i, &got, answer.floor_of(got.dtype))?;
+            entries(&what, &loss, x.clone(), i, &got, answer.floor_of(i, got.dtype))?;
         } else {
-            directions(&what, &loss, &x, i, &got, answer.floor_of(got.dtype))?;
+            directions(&what, &loss, &x, i, &got, answer.floor_of(i, got.dtype))?;
         }
     }
     Ok(())

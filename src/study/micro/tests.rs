@@ -9,7 +9,7 @@ use crate::device::tune::Table;
 use crate::device::{Caps, Gpu, GpuOptions};
 use crate::kernels::fuse;
 use crate::nn::micro::INDEX;
-use crate::nn::{Mode, Recipe, Views};
+use crate::nn::{Mode, Precision, Recipe, Views};
 use crate::study::pretrain;
 use crate::tape::{Feed, Plan, Program, Schedule, State, Type};
 use std::collections::BTreeMap;
@@ -342,6 +342,13 @@ fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
             let (e, due) = (said(micro), "the largest pretraining.micro_batch_size that does is 4;");
             assert!(e.exit_code() == 2 && e.to_string().contains(due), "{micro}: {e}");
         }
+        // In f16, which takes none, nobody is told to use one.
+        let mut halves = job.config.clone();
+        halves.pretraining.optimization.precision = Precision::F16;
+        let smallest = Gpu::open(&GpuOptions { memory_budget_bytes: Some(four / 2), ..GpuOptions::default() }).unwrap();
+        let halves = Job { gpu: &smallest, config: &halves, kernels: Table::default(), ..*job };
+        let e = halves.plan_pretraining(spec, "simclr", 0).unwrap_err();
+        assert!(e.exit_code() == 2 && !e.to_string().contains("micro"), "{e}");
         let four = planned(&tight, 4).unwrap();
         assert_eq!((four.batch, four.micro_batch), (16, Some(("pretraining.micro_batch_size".to_string(), 4))));
         assert!(four.largest_batch >= 16 && four.largest_batch % 4 == 0, "{}", four.largest_batch);
