@@ -133,7 +133,7 @@ mod tests {
         let drifting: Vec<f64> = (0..9).map(|i| 1.0 + f64::from(i) / 8.0).collect();
         let slower: Vec<f64> = drifting.iter().map(|ms| 1.3 * ms).collect();
         assert_eq!(ties(&race(0, &[&drifting, &slower]), 0.0), [0]);
-        let samples_ms = vec![vec![1.0, 1.0, 3.0], vec![1.6, 1.6, 4.0]];
+        let samples_ms = [[1.0, 1.0, 3.0], [1.6, 1.6, 4.0]];
         let mut rounds = [0; 2];
         let thrown_out = super::super::tune::race(2, &super::super::tune::Rules::default(), |i| {
             rounds[i] += 1;

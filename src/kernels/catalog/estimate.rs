@@ -4,8 +4,8 @@
 //! those that really run. From text, constants, parameters and grid of a launch it counts its arithmetic, the bytes of
 //! its buffers, and what its invocations load from there and from workgroup memory. The launch takes the longest of the
 //! four at the adapter's rates, longer where its workgroups fill the adapter badly, and what a launch costs. Latency, index
-//! arithmetic, barriers and the arithmetic that depends on how the kernel is compiled are not in it, and it does not know cooperative matrices: it puts candidates in
-//! an order, and a race decides. docs/kernels.md says how far it is from measured times.
+//! arithmetic, barriers and the arithmetic that depends on how the kernel is compiled are not in it, and it does not know
+//! cooperative matrices: it puts candidates in an order, and a race decides. docs/kernels.md says how far it is from measured times.
 
 use crate::device::Caps;
 use crate::tape::{Emit, Launch, Op, Slot, Type};

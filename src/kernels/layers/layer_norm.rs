@@ -66,7 +66,14 @@ fn chunks(n: usize, d: usize, variant: &str) -> usize {
 }
 
 /// The kernel of a row each, which makes y or dx at the binding `made`.
-fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot], made: u32) -> Result<()> {
+fn launch(
+    e: &mut Emit<'_>,
+    name: &'static str,
+    eps: f32,
+    own: [&[Piece]; 2],
+    buffers: &[Slot],
+    made: u32,
+) -> Result<()> {
     let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
     let (vectors, whole) = rows_of(d);
     let params = Params { rows: n as u32, vectors: vectors as u32, columns: d as u32, eps };

@@ -2,7 +2,6 @@
 //! kernels-tests/facts.rs holds its values and gradients to the formula.
 
 use crate::base::{DType, Result};
-use crate::kernels::matmul::MatMul;
 use crate::tape::{Tape, Var};
 
 impl Tape {
@@ -13,7 +12,7 @@ impl Tape {
 
     /// The same with y of the elements `result`, f32 or f16.
     pub fn linear_as(&mut self, x: Var, w: Var, b: Option<Var>, result: DType) -> Result<Var> {
-        let y = self.apply1(MatMul { result, ..MatMul::new(false, true) }, &[x, w])?;
+        let y = self.matmul_as(x, w, false, true, result)?;
         match b {
             Some(b) => self.add_bias(y, b),
             None => Ok(y),

@@ -41,7 +41,12 @@ impl Tape {
     /// op(a) · op(b): f32 or f16 matrices [M, K] (or [K, M]) and [K, N] (or [N, K]) give f32 [M, N]. With a batch in
     /// front, equal in both, each pair of matrices is multiplied: [Z, M, K] and [Z, K, N] give [Z, M, N] (torch.bmm).
     pub fn matmul(&mut self, a: Var, b: Var, trans_a: bool, trans_b: bool) -> Result<Var> {
-        self.apply1(MatMul::new(trans_a, trans_b), &[a, b])
+        self.matmul_as(a, b, trans_a, trans_b, DType::F32)
+    }
+
+    /// The same with a result of the elements `result`, f32 or f16; f16 is of f16 operands alone.
+    pub fn matmul_as(&mut self, a: Var, b: Var, trans_a: bool, trans_b: bool, result: DType) -> Result<Var> {
+        self.apply1(MatMul { result, ..MatMul::new(trans_a, trans_b) }, &[a, b])
     }
 }
 

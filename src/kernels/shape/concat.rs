@@ -63,7 +63,12 @@ impl Op for Concat {
             let (kernel, unit) = held::moving("concat.forward", t.dtype, &[part, y_row, start], 2);
             let units = t.shape.numel() as u32 / unit;
             let params = Params { units, row: part / unit, y_row: y_row / unit, start: start / unit };
-            e.launch(kernel.followed_by(FORWARD), &[Slot::In(i), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
+            e.launch(
+                kernel.followed_by(FORWARD),
+                &[Slot::In(i), Slot::Out(0)],
+                &params,
+                groups_1d(units.div_ceil(256) as usize),
+            );
             start += part;
         }
         Ok(())

@@ -47,7 +47,12 @@ impl Slice {
         let (kernel, unit) = held::moving(name, e.y[0].dtype, &[x_row, y_row, start], 2);
         let units = e.y[0].shape.numel() as u32 / unit;
         let params = Params { units, row: y_row / unit, x_row: x_row / unit, start: start / unit };
-        e.launch(kernel.followed_by(own), &[Slot::In(0), Slot::Out(0)], &params, groups_1d(units.div_ceil(256) as usize));
+        e.launch(
+            kernel.followed_by(own),
+            &[Slot::In(0), Slot::Out(0)],
+            &params,
+            groups_1d(units.div_ceil(256) as usize),
+        );
     }
 }
 
