@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// agree race, in the order that a model of flops and bytes expects, and the winners go into a table
 /// that `study run`, `pretrain` and `train` read with --kernels FILE. Where times cannot be told apart
 /// and the driver tells what it compiles (VK_KHR_pipeline_executable_properties), fewer spills win,
-/// then more waves, then less latency. What the table holds already, for unchanged kernels, is not
+/// then more waves. What the table holds already, for unchanged kernels, is not
 /// raced again.
 #[derive(Args, Debug)]
 #[command(

@@ -182,8 +182,7 @@ mod tests {
         // A figure of one alone is passed over.
         let only_waves = |waves| Made { spills: None, waves: Some(waves) };
         assert_eq!(why(&[only_waves(4), made(2, 8)]), (1, "waves 8 of b, 4 of a".into()));
-        // a is better than c by the spills and b than a by the waves; what speaks for c is not said to speak for b.
-        let only_spills = |spills| Made { spills: Some(spills), waves: None };
-        assert_eq!(why(&[only_waves(4), made(2, 8), only_spills(2)]), (1, "waves 8 of b, 4 of a".into()));
+        // b has fewer spills than c, but more is known of c beside a: what speaks against the chosen one is no reason for it.
+        assert_eq!(why(&[only_waves(8), made(0, 4), made(1, 16)]), (2, "waves 16 of c, 8 of a".into()));
     }
 }
