@@ -4,7 +4,8 @@
 // (vec4) lx + 8 g, g < $EG, of its rows; so neighbours in lx read neighbouring words. Where fewer than four fit the rows
 // that there are, $R and $N are less (launch.rs), and the vec4 that hold a number for each m or n have idle ends. The kernel
 // says where rows come from: owned_i and walked_i for products_f, summand_i for accumulate, i = f + the half. Rows and units past the
-// end count as 0; they are read at the end, so that no load waits behind a branch.
+// end count as 0; they are read at the end, so that no load waits behind a branch. Rows are those of the head: four lanes
+// load four neighbouring vec4 of one for a product, 8·$EG lanes a whole one for a sum, from wherever it begins.
 // Every function here holds barriers: call it in uniform control flow.
 
 //@ let OWNED = 16 * ((R + 1) / 2) + 2
