@@ -14,14 +14,20 @@ var<private> of_q: u32;
 var<private> of_k: u32;
 var<private> of_v: u32;
 
-fn owned_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(q[of_q + row * p.q.row + unit]);
+fn owned_row_0(row: u32) -> u32 {
+    return of_q + row * p.q.row;
 }
-fn walked_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(k[of_k + row * p.k.row + unit]);
+fn owned_0(at: u32) -> vec4<f32> {
+    return loaded(q[at]);
+}
+fn walked_row_0(row: u32) -> u32 {
+    return of_k + row * p.k.row;
+}
+fn walked_0(at: u32) -> vec4<f32> {
+    return loaded(k[at]);
 }
 fn summand_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(v[of_v + row * p.v.row + unit]);
+    return loaded(v[row * p.v.row + (of_v + unit)]);
 }
 
 @compute @workgroup_size(64)

@@ -19,23 +19,35 @@ var<private> of_k: u32;
 var<private> of_v: u32;
 var<private> of_y: u32;
 
-fn owned_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(k[of_k + row * p.k.row + unit]);
+fn owned_row_0(row: u32) -> u32 {
+    return of_k + row * p.k.row;
 }
-fn walked_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(q[of_q + row * p.q.row + unit]);
+fn owned_0(at: u32) -> vec4<f32> {
+    return loaded(k[at]);
+}
+fn walked_row_0(row: u32) -> u32 {
+    return of_q + row * p.q.row;
+}
+fn walked_0(at: u32) -> vec4<f32> {
+    return loaded(q[at]);
 }
 fn summand_0(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(dy[of_y + row * p.y.row + unit]);
+    return loaded(dy[row * p.y.row + (of_y + unit)]);
 }
-fn owned_1(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(v[of_v + row * p.v.row + unit]);
+fn owned_row_1(row: u32) -> u32 {
+    return of_v + row * p.v.row;
 }
-fn walked_1(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(dy[of_y + row * p.y.row + unit]);
+fn owned_1(at: u32) -> vec4<f32> {
+    return loaded(v[at]);
+}
+fn walked_row_1(row: u32) -> u32 {
+    return of_y + row * p.y.row;
+}
+fn walked_1(at: u32) -> vec4<f32> {
+    return loaded(dy[at]);
 }
 fn summand_1(row: u32, unit: u32) -> vec4<f32> {
-    return loaded(q[of_q + row * p.q.row + unit]);
+    return loaded(q[row * p.q.row + (of_q + unit)]);
 }
 
 @compute @workgroup_size(128)
