@@ -29,6 +29,7 @@ mod halves;
 mod harness;
 mod holes;
 mod not_numbers;
+mod packed;
 mod plans;
 mod properties;
 mod random_augment;
@@ -108,6 +109,7 @@ fn device_trials() -> Vec<Trial> {
     trials.extend(properties::trials());
     trials.extend(random_listed::trials());
     trials.extend(not_numbers::trials());
+    trials.extend(packed::trials());
     trials.extend(golden_shape::trials());
     trials.extend(golden_ssl::trials());
     trials.extend(golden_views::trials());

@@ -44,7 +44,13 @@ fn attention(rng: &mut Rng) -> Case {
         inputs.push((Type::u32([b]), Fill::Below(s as u32 + 2)));
     }
     let halved: &[usize] = if rng.below(3) == 0 { &[0, 1, 2] } else { &[] };
-    Case::new("random", Attention { causal: coin(rng), scale: None }, inputs).halved(halved)
+    let (causal, scale) = (coin(rng), None);
+    if coin(rng) {
+        inputs.splice(..3, [(Type::f32([b, t, 3 * h * e]), Fill::Normal)]);
+        return Case::new("random", Attention { causal, scale, packed: Some(h) }, inputs)
+            .halved(&halved[..halved.len() / 3]);
+    }
+    Case::new("random", Attention { causal, scale, packed: None }, inputs).halved(halved)
 }
 
 /// x of two or four dimensions, weight and bias.

@@ -112,7 +112,7 @@ pub fn dispatches() -> Result<(), String> {
     let vit = Vit::tiny(8, 3);
     let subjects: [(&dyn Backbone, usize, &[&str]); 2] = [
         (&resnet, 216, &["adam.step", "ema.forward", "found_inf.forward"]),
-        (&vit, 746, &["adam.step", "found_inf.forward"]),
+        (&vit, 554, &["adam.step", "found_inf.forward"]),
     ];
     for (backbone, most, once) in subjects {
         let tape = step_of(&method, backbone).map_err(text)?;

@@ -101,14 +101,8 @@ impl Transformer<'_> {
         let (heads, width) = (self.heads, self.t.shape(z).dim(1));
         let qkv = self.linear(z, &format!("{name}.qkv"), 3 * width)?;
         let y = self.t.layer(name, |t| {
-            let head = |t: &mut Tape, i: usize| {
-                let part = t.slice(qkv, 1, i * width, width)?;
-                let part = t.reshape(part, [n, tokens, heads, width / heads])?;
-                t.permute(part, &[0, 2, 1, 3])
-            };
-            let (q, k, v) = (head(t, 0)?, head(t, 1)?, head(t, 2)?);
-            let [y, _] = t.attention(q, k, v, None, false)?;
-            let y = t.permute(y, &[0, 2, 1, 3])?;
+            let qkv = t.reshape(qkv, [n, tokens, 3 * width])?;
+            let [y, _] = t.attention_packed(qkv, heads)?;
             t.reshape(y, [n * tokens, width])
         })?;
         self.linear(y, &format!("{name}.proj"), width)

@@ -1,8 +1,9 @@
 //! attention: y_i = Σ_j P_ij·v_j, P_ij = exp(s_ij − lse_i), s_ij = scale·⟨q_i, k_j⟩ over the keys j that query i sees.
 //! These are the keys before the sample's length and, where causal, not after i. A query that sees no key has y 0 and
-//! lse −1e30.
+//! lse −1e30. Packed, the last axis of one tensor holds the heads of q, then those of k, then those of v.
 
 use crate::reference::{Answer, Expected, Tensor, cast};
+use wgslab::base::Shape;
 use wgslab::kernels::attention::Attention;
 use wgslab::tape::Op;
 
@@ -12,6 +13,29 @@ const ULPS: f64 = 13.5;
 
 pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     let op = cast::<Attention>(op);
+    let Some(heads) = op.packed else {
+        let (y, lses, bounds) = of_three(op, x);
+        return Answer::new(vec![y, lses]).gradient(&[0, 1, 2], &[0]).half_floors(&bounds);
+    };
+    let [b, t, row] = [0, 1, 2].map(|i| x[0].dim(i));
+    let e = row / (3 * heads);
+    let places = |[p, q, r, s]: [usize; 4]| (0..p * q * r * s).map(move |i| [i / (q * r * s), i / (r * s) % q, i / s % r, i % s]);
+    let part = |i: usize| {
+        let f = places([b, heads, t, e]).map(|[n, h, j, d]| x[0].f[(((n * t + j) * 3 + i) * heads + h) * e + d]);
+        Tensor { shape: Shape::from([b, heads, t, e]), f: f.collect(), u: Vec::new() }
+    };
+    let apart = [&[part(0), part(1), part(2)], &x[1..]].concat();
+    let (mut y, lses, bounds) = of_three(op, &apart);
+    if let Expected::Floats { value, terms, .. } = &mut y {
+        for list in [value, terms] {
+            *list = places([b, t, heads, e]).map(|[n, j, h, d]| list[((n * heads + h) * t + j) * e + d]).collect();
+        }
+    }
+    Answer::new(vec![y, lses]).gradient(&[0], &[0]).half_floors(&[bounds[0].max(bounds[1])])
+}
+
+/// y, lse, and how far the rounding of y to f16 may move dq and dk.
+fn of_three(op: &Attention, x: &[Tensor]) -> (Expected, Expected, [f64; 2]) {
     let [b, h, t, e] = [0, 1, 2, 3].map(|i| x[0].dim(i));
     let s = x[1].dim(2);
     let scale = op.scale.map_or(1.0 / (e as f64).sqrt(), |v| v as f64);
@@ -44,8 +68,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         lses.push((top + total.ln(), top.abs() + total.ln().abs() + off));
         rounded.row(&y[first..], &shares, scale, |d, j| (q[d], at(&x[1], j, d), (head * s + j) * e + d));
     }
-    let outputs = vec![Expected::sums(y, s.max(e)).ulps(ULPS), Expected::sums(lses, s.max(e)).ulps(ULPS)];
-    Answer::new(outputs).gradient(&[0, 1, 2], &[0]).half_floors(&rounded.bounds())
+    let [y, lses] = [y, lses].map(|sums| Expected::sums(sums, s.max(e)).ulps(ULPS));
+    (y, lses, rounded.bounds())
 }
 
 /// What the rounding of y to f16 does to dq and dk, through D_i = ⟨dy_i, y_i⟩: an element of y is off by up to 2⁻¹¹ of its

@@ -1,7 +1,8 @@
 // attention.forward: y_i = Σ_j exp(s_ij − lse_i)·v_j, s_ij = scale·⟨q_i, k_j⟩, lse_i = log Σ_j exp(s_ij), in one walk over
 // the keys with a running maximum (online softmax). An invocation owns $TI queries of a head and walks the keys in
 // groups of $TJ, so that a load serves $TI or $TJ products: on a software adapter loads cost and products do not. y
-// itself is the accumulator, because E values a row do not fit in registers; only this invocation touches its rows.
+// itself is the accumulator, because E values a row do not fit in registers; only this invocation touches its rows. It
+// walks $TI rows of q and $TJ of k side by side, vec4 by vec4, then as many of y and v: each where its strides say.
 
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
@@ -19,28 +20,35 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let i0 = (block % p.blocks) * $TI;
     let keys = keys_of(head);
+    let of_q = start(p.q, p.heads, head);
+    let of_k = start(p.k, p.heads, head);
+    let of_v = start(p.v, p.heads, head);
+    let of_y = start(p.y, p.heads, head);
     let end = visible(keys, min(i0 + $TI, p.t) - 1u);
     //@ for m in 0..TI
     let i_$m = i0 + $m;
-    let row_$m = head * p.t + min(i_$m, p.t - 1u);
-    let a_$m = row_$m * p.width;
+    let row_$m = min(i_$m, p.t - 1u);
+    let q_at_$m = of_q + row_$m * p.q.row;
+    let y_at_$m = of_y + row_$m * p.y.row;
     let sees_$m = visible(keys, i_$m);
     var top_$m = LOWEST;
     var total_$m = 0.0;
     //@ end
     for (var j0 = 0u; j0 < end; j0 += $TJ) {
         //@ for n in 0..TJ
-        let b_$n = (head * p.s + min(j0 + $n, p.s - 1u)) * p.width;
+        let row_$n = min(j0 + $n, p.s - 1u);
+        let k_at_$n = of_k + row_$n * p.k.row;
+        let v_at_$n = of_v + row_$n * p.v.row;
         //@ for m in 0..TI
         var s_$m_$n = 0.0;
         //@ end
         //@ end
         for (var e = 0u; e < p.width; e++) {
             //@ for m in 0..TI
-            let q_$m = q[a_$m + e];
+            let q_$m = q[q_at_$m + e];
             //@ end
             //@ for n in 0..TJ
-            let k_$n = k[b_$n + e];
+            let k_$n = k[k_at_$n + e];
             //@ for m in 0..TI
             s_$m_$n += dot(q_$m, k_$n);
             //@ end
@@ -62,18 +70,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         //@ end
         for (var e = 0u; e < p.width; e++) {
             //@ for n in 0..TJ
-            let v_$n = v[b_$n + e];
+            let v_$n = v[v_at_$n + e];
             //@ end
             //@ for m in 0..TI
             if (i_$m < p.t) {
                 var sum = vec4<f32>(0.0);
                 if (j0 > 0u) {
-                    sum = keep_$m * y[a_$m + e];
+                    sum = keep_$m * y[y_at_$m + e];
                 }
                 //@ for n in 0..TJ
                 sum += p_$m_$n * v_$n;
                 //@ end
-                y[a_$m + e] = sum;
+                y[y_at_$m + e] = sum;
             }
             //@ end
         }
@@ -82,15 +90,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     if (i_$m < p.t) {
         if (total_$m == 0.0) { // it sees no key
             for (var e = 0u; e < p.width; e++) {
-                y[a_$m + e] = vec4<f32>(0.0);
+                y[y_at_$m + e] = vec4<f32>(0.0);
             }
-            lse[row_$m] = LOWEST;
+            lse[head * p.t + i_$m] = LOWEST;
         } else { // NaN stays
             let share = 1.0 / total_$m;
             for (var e = 0u; e < p.width; e++) {
-                y[a_$m + e] *= share;
+                y[y_at_$m + e] *= share;
             }
-            lse[row_$m] = top_$m + log(total_$m);
+            lse[head * p.t + i_$m] = top_$m + log(total_$m);
         }
     }
     //@ end

@@ -1,5 +1,5 @@
 // attention.grad_scores, naive: P_ij = exp(s_ij − lse_i) and scale·dS_ij, dS_ij = P_ij·(⟨dy_i, v_j⟩ − D_i), in memory. An
-// invocation a score; p.width counts elements.
+// invocation a score, which walks a row of each input; p.width and strides count elements.
 
 @group(0) @binding(1) var<storage, read> q: array<Held>;
 @group(0) @binding(2) var<storage, read> k: array<Held>;
@@ -19,15 +19,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let row = at / p.s;
     let head = row / p.t;
     let j = at % p.s;
-    let a = row * p.width;
-    let b = (head * p.s + j) * p.width;
+    let i = row % p.t;
+    let of_q = start(p.q, p.heads, head) + i * p.q.row;
+    let of_k = start(p.k, p.heads, head) + j * p.k.row;
+    let of_v = start(p.v, p.heads, head) + j * p.v.row;
+    let of_y = start(p.y, p.heads, head) + i * p.y.row;
     var s = 0.0;
     var d = 0.0;
     for (var e = 0u; e < p.width; e++) {
-        s += got(q[place(a + e)], a + e) * got(k[place(b + e)], b + e);
-        d += got(dy[place(a + e)], a + e) * got(v[place(b + e)], b + e);
+        s += got(q[place(of_q + e)], of_q + e) * got(k[place(of_k + e)], of_k + e);
+        d += got(dy[place(of_y + e)], of_y + e) * got(v[place(of_v + e)], of_v + e);
     }
-    let seen = j < visible(keys_of(head), row % p.t);
+    let seen = j < visible(keys_of(head), i);
     let share = select(0.0, exp(p.scale * s - stats[row].x), seen);
     shares[at] = share;
     dscores[at] = p.scale * share * (d - stats[row].y);

@@ -1,5 +1,5 @@
-// attention.scores, naive: s_ij = scale·⟨q_i, k_j⟩ in memory, LOWEST where i does not see j. An invocation a score;
-// p.width counts elements.
+// attention.scores, naive: s_ij = scale·⟨q_i, k_j⟩ in memory, LOWEST where i does not see j. An invocation a score, which
+// walks a row of q and one of k; p.width and strides count elements.
 
 @group(0) @binding(1) var<storage, read> q: array<Held>;
 @group(0) @binding(2) var<storage, read> k: array<Held>;
@@ -15,10 +15,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let row = at / p.s;
     let head = row / p.t;
     let j = at % p.s;
+    let of_q = start(p.q, p.heads, head) + row % p.t * p.q.row;
+    let of_k = start(p.k, p.heads, head) + j * p.k.row;
     var sum = 0.0;
     for (var e = 0u; e < p.width; e++) {
-        let a = row * p.width + e;
-        let b = (head * p.s + j) * p.width + e;
+        let a = of_q + e;
+        let b = of_k + e;
         sum += got(q[place(a)], a) * got(k[place(b)], b);
     }
     scores[at] = select(LOWEST, p.scale * sum, j < visible(keys_of(head), row % p.t));

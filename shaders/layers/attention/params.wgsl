@@ -1,5 +1,7 @@
-// What every kernel of attention knows: q, y and their gradients [heads of all samples, T, E], k and v [the same, S, E].
-// A row of E elements is `width` vec4 (the naive kernels count elements instead); E is padded to whole vec4 before.
+// What every kernel of attention knows: q, y and their gradients have T rows of E elements for each head of each sample, k
+// and v have S. Where a row begins, strides.wgsl says; a gradient lies as what it is the gradient of. lse and stats are
+// [heads of all samples, T]. A row is `width` vec4, and so are strides (the naive kernels count elements, attention.delta
+// the cells of its rows); where E is no multiple of 4, rows are copied to padded ones before.
 
 struct Params {
     heads: u32,  // of a sample
@@ -9,6 +11,7 @@ struct Params {
     blocks: u32, // of rows that an invocation or a workgroup owns, in a head
     causal: u32,
     scale: f32,
+    q: Strides, k: Strides, v: Strides, y: Strides,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

@@ -3,8 +3,10 @@
 // (ly, lx) owns rows ly + 8 m, m < $R, against walked rows lx + 8 n, n < $N, and of the sums over walked rows the units
 // (vec4) lx + 8 g, g < $EG, of its rows; so neighbours in lx read neighbouring words. Where fewer than four fit the rows
 // that there are, $R and $N are less (launch.rs), and the vec4 that hold a number for each m or n have idle ends. The kernel
-// says where rows come from: owned_i and walked_i for products_f, summand_i for accumulate, i = f + the half. Rows and units past the
-// end count as 0; they are read at the end, so that no load waits behind a branch.
+// says where rows of the head come from: owned_row_i and walked_row_i where one begins, owned_i and walked_i the vec4 at a
+// place, for products_f; summand_i the vec4 of a row, for accumulate; i = f + the half. Four lanes load four neighbouring vec4
+// of a row for a product, 8·$EG lanes a whole row for a sum. Rows and units past the end count as 0; they are read at the end, so
+// that no load waits behind a branch.
 // Every function here holds barriers: call it in uniform control flow.
 
 //@ let OWNED = 16 * ((R + 1) / 2) + 2
@@ -45,6 +47,20 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, part: u32) -
     //@ for m in 0..R
     var s_$m = vec4<f32>(0.0);
     //@ end
+    // Where the lane's rows begin. Had all walked rows a register for it, fewer waves of grad_query would fit.
+    //@ for h in 0..(R + 1) / 2
+    var a_at_$h: u32;
+    //@ end
+    var b_at_0: u32;
+    //@ for d in 0..HALVES
+    //@ let i = f + d
+    if ($HALVES == 1 || part == $d) {
+        //@ for h in 0..(R + 1) / 2
+        a_at_$h = owned_row_$i(min(a0 + row + $h * 16, a_end - 1u));
+        //@ end
+        b_at_0 = walked_row_$i(min(b0 + row, b_end - 1u));
+    }
+    //@ end
     for (var k0 = 0u; k0 < p.width; k0 += 4u) {
         let at = min(k0 + unit, p.width - 1u);
         let real = k0 + unit < p.width;
@@ -59,10 +75,11 @@ fn products_$f(a0: u32, a_end: u32, b0: u32, b_end: u32, lane: u32, part: u32) -
         //@ let i = f + d
         if ($HALVES == 1 || part == $d) {
             //@ for h in 0..(R + 1) / 2
-            a_$h = owned_$i(min(a0 + row + $h * 16, a_end - 1u), at);
+            a_$h = owned_$i(a_at_$h + at);
             //@ end
-            //@ for h in 0..(N + 1) / 2
-            b_$h = walked_$i(min(b0 + row + $h * 16, b_end - 1u), at);
+            b_0 = walked_$i(b_at_0 + at);
+            //@ for h in 1..(N + 1) / 2
+            b_$h = walked_$i(walked_row_$i(min(b0 + row + $h * 16, b_end - 1u)) + at);
             //@ end
         }
         //@ end

@@ -53,7 +53,7 @@ pub(super) fn add_bias(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
 
 pub(super) fn attention(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
     let (q, k, causal) = (f.shape("q")?, f.shape("k")?, f.flag("causal")?);
-    made(Attention { causal, scale: None }, vec![normal("q", q), normal("k", k), normal("v", k)])
+    made(Attention { causal, scale: None, packed: None }, vec![normal("q", q), normal("k", k), normal("v", k)])
 }
 
 // Norms and softmax

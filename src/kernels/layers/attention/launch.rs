@@ -8,19 +8,45 @@ use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
 params! {
-    struct Params { heads: u32, total: u32, t: u32, s: u32, width: u32, blocks: u32, causal: u32, scale: f32 }
+    struct Params {
+        heads: u32,
+        total: u32,
+        t: u32,
+        s: u32,
+        width: u32,
+        blocks: u32,
+        causal: u32,
+        scale: f32,
+        q: Strides,
+        k: Strides,
+        v: Strides,
+        y: Strides,
+    }
 }
 params! {
-    struct Repad { rows: u32, length: u32, padded: u32 }
+    struct Repad { x: Strides, y: Strides, heads: u32, total: u32, rows: u32, length: u32, padded: u32 }
 }
 params! {
-    struct Delta { rows: u32, vectors: u32 }
-}
-params! {
-    struct Product { total: u32, rows: u32, inner: u32, columns: u32, w_head: u32, w_row: u32, w_inner: u32 }
+    struct Product {
+        heads: u32,
+        total: u32,
+        rows: u32,
+        inner: u32,
+        columns: u32,
+        w_head: u32,
+        w_row: u32,
+        w_inner: u32,
+        x: Strides,
+        y: Strides,
+    }
 }
 
-const PARAMS: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/params.wgsl")];
+const PLACES: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/strides.wgsl")];
+const PARAMS: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("layers/attention/strides.wgsl"),
+    piece!("layers/attention/params.wgsl"),
+];
 /// Keys that all count, and keys with lengths.
 const ALL_KEYS: &[Piece] = &[piece!("layers/attention/all_keys.wgsl")];
 const KEY_LENGTHS: &[Piece] = &[piece!("layers/attention/key_lengths.wgsl")];
@@ -35,12 +61,47 @@ const GRAD_KEY_TILES: &[Piece] =
 const NAIVE_SCORES: &[Piece] = &[piece!("layers/attention/naive_scores.wgsl")];
 const NAIVE_GRAD_SCORES: &[Piece] = &[piece!("layers/attention/naive_grad_scores.wgsl")];
 const NAIVE_SOFTMAX: &[Piece] = &[piece!("layers/attention/naive_softmax.wgsl")];
-const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
 const NAIVE_PRODUCT: &[Piece] = &[piece!("layers/attention/naive_product.wgsl")];
 const REPAD: &[Piece] = &[piece!("layers/attention/repad.wgsl")];
 const DELTA: &[Piece] = &[piece!("layers/attention/delta.wgsl")];
 
+/// Where the rows of one of q, k, v and y lie, in elements or vec4, as shaders/layers/attention/strides.wgsl says: the first
+/// row of all, and how far apart samples, heads and rows are.
+type Strides = [u32; 4];
+
+/// What has rows, and its gradient, which lies alike.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Part {
+    Q,
+    K,
+    V,
+    Y,
+}
+
 impl Sizes {
+    /// The same as the kernels of whole vec4 see it: workspaces of padded rows, or the tensors of the op themselves.
+    fn whole(self) -> Sizes {
+        let e = self.e.next_multiple_of(4);
+        Sizes { e, packed: self.packed && e == self.e, ..self }
+    }
+
+    /// Rows of `part` in a head.
+    fn rows(self, part: Part) -> usize {
+        if matches!(part, Part::Q | Part::Y) { self.t } else { self.s }
+    }
+
+    /// Where rows of `part` lie, counted in `unit` elements, of which a head is a multiple.
+    fn strides(self, part: Part, unit: usize) -> Strides {
+        let (row, rows) = (self.e / unit, self.rows(part));
+        let of_all = self.heads * row;
+        let [first, sample, head, row] = match (self.packed, part) {
+            (false, _) => [0, rows * of_all, rows * row, row],
+            (true, Part::Y) => [0, rows * of_all, row, of_all],
+            (true, _) => [part as usize * of_all, 3 * rows * of_all, row, 3 * of_all],
+        };
+        [first, sample, head, row].map(|v| v as u32)
+    }
+
     /// A matrix of scores for every head.
     pub(super) fn scores(self) -> Type {
         Type::f32([self.total, self.t, self.s])
@@ -48,7 +109,7 @@ impl Sizes {
 
     /// `rows` rows of every head, padded to whole vec4.
     pub(super) fn padded(self, rows: usize) -> Type {
-        let shape = Shape::from([self.total, rows, self.e.next_multiple_of(4)]);
+        let shape = Shape::from([self.total, rows, self.whole().e]);
         Type { shape, dtype: self.dtype }
     }
 }
@@ -119,11 +180,14 @@ impl<'a, 'b> Launcher<'a, 'b> {
         Launcher { e, z, causal: op.causal, scale, lengths }
     }
 
-    /// Launches over blocks of rows, or over single elements where `blocks` is 0.
-    fn launch(&mut self, kernel: Kernel, buffers: &[Slot], width: usize, blocks: usize, groups: usize) {
-        let z = self.z;
-        let [heads, total, t, s, width, blocks] = [z.heads, z.total, z.t, z.s, width, blocks].map(|v| v as u32);
-        let params = Params { heads, total, t, s, width, blocks, causal: u32::from(self.causal), scale: self.scale };
+    /// Launches over blocks of rows, or over single elements where `blocks` is 0. Rows are those of `z`, in units of `unit`
+    /// elements.
+    fn launch(&mut self, kernel: Kernel, buffers: &[Slot], (z, unit): (Sizes, usize), blocks: usize, groups: usize) {
+        let [heads, total, t, s, width, blocks] =
+            [z.heads, z.total, z.t, z.s, z.e / unit, blocks].map(|v| v as u32);
+        let (causal, scale) = (u32::from(self.causal), self.scale);
+        let [q, k, v, y] = [Part::Q, Part::K, Part::V, Part::Y].map(|part| z.strides(part, unit));
+        let params = Params { heads, total, t, s, width, blocks, causal, scale, q, k, v, y };
         self.e.launch(kernel, buffers, &params, groups_1d(groups));
     }
 
@@ -132,27 +196,27 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let all: Vec<Slot> = buffers.iter().copied().chain(self.lengths).collect();
         let keys = if self.lengths.is_some() { KEY_LENGTHS } else { ALL_KEYS };
         let kernel = Kernel::new(name, self.e.variant, PARAMS).followed_by(keys).followed_by(own);
-        (kernel.with("LENGTHS", all.len() as u32), all)
+        (kernel.with("LAST", buffers.len() as u32), all)
     }
 
     /// A kernel of the chosen variant over rows of whole vec4.
     fn blocks(&mut self, name: &'static str, form: &Form, buffers: &[Slot]) {
-        let (z, width) = (self.z, self.z.e.div_ceil(4));
+        let z = self.z.whole();
         let [rows, _] = form.sides(z);
         if self.e.variant == "rows" {
             let own: usize = 4; // measured: 2 cost 1.3 to 1.6 times as much, 8 save little and take twice as long to build
             let (kernel, buffers) = self.with_lengths(name, form.rows, buffers);
             let blocks = rows.div_ceil(own);
             let kernel = kernel.with("TI", own as u32).with("TJ", 8);
-            return self.launch(kernel, &buffers, width, blocks, (z.total * blocks).div_ceil(8));
+            return self.launch(kernel, &buffers, (z, 4), blocks, (z.total * blocks).div_ceil(8));
         }
         let [own, walked] = form.tile(z);
         let (kernel, buffers) = self.with_lengths(name, form.tiles, buffers);
         let kernel = kernel.followed_by(held::quads(z.dtype));
         let blocks = rows.div_ceil(8 * own);
-        let kernel = kernel.with("R", own as u32).with("N", walked as u32).with("EG", width.div_ceil(8) as u32);
+        let kernel = kernel.with("R", own as u32).with("N", walked as u32).with("EG", z.e.div_ceil(32) as u32);
         let kernel = kernel.with("PAIRS", form.pairs).with("HALVES", form.halves);
-        self.launch(kernel, &buffers, width, blocks, z.total * blocks);
+        self.launch(kernel, &buffers, (z, 4), blocks, z.total * blocks);
     }
 
     /// q, k, v -> y, lse, in rows of whole vec4.
@@ -163,34 +227,38 @@ impl<'a, 'b> Launcher<'a, 'b> {
     /// q, k, v, dy and stats -> dq, dk, dv, in rows of whole vec4.
     pub fn grad(&mut self, [q, k, v, dy]: [Slot; 4], stats: Slot, [dq, dk, dv]: [Slot; 3]) {
         self.blocks("attention.grad_query", &GRAD_QUERY, &[q, k, v, dy, stats, dq]);
-        self.blocks("attention.grad_key", &GRAD_KEY, &[q, k, v, dy, stats, dk, dv]);
+        // A buffer that a kernel writes is bound once.
+        let both = if dk == dv { vec![dk] } else { vec![dk, dv] };
+        self.blocks("attention.grad_key", &GRAD_KEY, &[&[q, k, v, dy, stats], &both[..]].concat());
     }
 
     /// y, lse, dy -> stats.
     pub fn delta(&mut self, buffers: &[Slot]) {
-        let (rows, e) = (self.z.total * self.z.t, self.z.e);
-        let whole = e.is_multiple_of(4);
-        let vectors = if whole { e / 4 } else { e };
-        let params = Delta { rows: rows as u32, vectors: vectors as u32 };
-        let kernel = held::over_rows("attention.delta", "portable", whole, self.z.dtype).followed_by(DELTA);
-        self.e.launch(kernel, buffers, &params, groups_1d(rows.div_ceil(64)));
+        let z = self.z;
+        let whole = z.e.is_multiple_of(4);
+        let kernel = held::over_rows("attention.delta", "portable", whole, z.dtype);
+        let kernel = held::with(kernel, PARAMS).followed_by(DELTA);
+        self.launch(kernel, buffers, (z, if whole { 4 } else { 1 }), 0, (z.total * z.t).div_ceil(64));
     }
 
-    /// `rows` rows of every head from their own length to whole vec4.
-    pub fn pad(&mut self, x: Slot, y: Slot, rows: usize) {
-        self.repad(x, y, rows, [self.z.e, self.z.e.next_multiple_of(4)]);
+    /// The rows of `part`, in `x`, to a workspace of whole vec4.
+    pub fn pad(&mut self, x: Slot, wide: Slot, part: Part) {
+        self.repad([x, wide], [self.z, self.z.whole()], part);
     }
 
     /// And back.
-    pub fn unpad(&mut self, x: Slot, y: Slot, rows: usize) {
-        self.repad(x, y, rows, [self.z.e.next_multiple_of(4), self.z.e]);
+    pub fn unpad(&mut self, wide: Slot, x: Slot, part: Part) {
+        self.repad([wide, x], [self.z.whole(), self.z], part);
     }
 
-    fn repad(&mut self, x: Slot, y: Slot, rows: usize, [length, padded]: [usize; 2]) {
-        let rows = self.z.total * rows;
-        let params = Repad { rows: rows as u32, length: length as u32, padded: padded as u32 };
-        let kernel = self.one_by_one(Kernel::new("attention.repad", "portable", INDEX), Some(2)).followed_by(REPAD);
-        self.e.launch(kernel, &[x, y], &params, groups_1d((rows * padded).div_ceil(64)));
+    fn repad(&mut self, buffers: [Slot; 2], [from, to]: [Sizes; 2], part: Part) {
+        let [x, y] = [from, to].map(|z| z.strides(part, 1));
+        let rows = to.rows(part);
+        let groups = groups_1d((to.total * rows * to.e).div_ceil(64));
+        let [heads, total, rows, length, padded] = [to.heads, to.total, rows, from.e, to.e].map(|v| v as u32);
+        let params = Repad { x, y, heads, total, rows, length, padded };
+        let kernel = self.one_by_one(Kernel::new("attention.repad", "portable", PLACES), Some(2)).followed_by(REPAD);
+        self.e.launch(kernel, &buffers, &params, groups);
     }
 
     /// `kernel` with what reads q, k, v and their like one by one, and makes one at the binding `made`.
@@ -206,35 +274,38 @@ impl<'a, 'b> Launcher<'a, 'b> {
     fn naive_scores(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot]) {
         let (kernel, buffers) = self.with_lengths(name, own, buffers);
         let kernel = self.one_by_one(kernel, None);
-        self.launch(kernel, &buffers, self.z.e, 0, (self.z.total * self.z.t * self.z.s).div_ceil(64));
+        self.launch(kernel, &buffers, (self.z, 1), 0, (self.z.total * self.z.t * self.z.s).div_ceil(64));
     }
 
-    /// y = w·x, or wᵀ·x for sums over the queries, in every head.
-    fn naive_product(&mut self, name: &'static str, [w, x, y]: [Slot; 3], transposed: bool) {
-        let Sizes { total, t, s, e, .. } = self.z;
-        let (rows, inner, w_row, w_inner) = if transposed { (s, t, 1, s) } else { (t, s, s, 1) };
-        let [total, columns, w_head] = [total, e, t * s].map(|v| v as u32);
-        let groups = groups_1d((self.z.total * rows * e).div_ceil(64));
-        let [rows, inner, w_row, w_inner] = [rows, inner, w_row, w_inner].map(|v| v as u32);
-        let params = Product { total, rows, inner, columns, w_head, w_row, w_inner };
-        let kernel = self.one_by_one(Kernel::new(name, "naive", INDEX), Some(3)).followed_by(NAIVE_PRODUCT);
-        self.e.launch(kernel, &[w, x, y], &params, groups);
+    /// y = w·x, or wᵀ·x where y has a row for each key, in every head. `parts` say where rows of x and y lie.
+    fn naive_product(&mut self, name: &'static str, buffers: [Slot; 3], parts: [Part; 2]) {
+        let z = self.z;
+        let [x, y] = parts.map(|part| z.strides(part, 1));
+        let [inner, rows] = parts.map(|part| z.rows(part));
+        let transposed = matches!(parts[1], Part::K | Part::V);
+        let (w_row, w_inner) = if transposed { (1, z.s) } else { (z.s, 1) };
+        let groups = groups_1d((z.total * rows * z.e).div_ceil(64));
+        let [heads, total, rows, inner, columns] = [z.heads, z.total, rows, inner, z.e].map(|v| v as u32);
+        let [w_head, w_row, w_inner] = [z.t * z.s, w_row, w_inner].map(|v| v as u32);
+        let params = Product { heads, total, rows, inner, columns, w_head, w_row, w_inner, x, y };
+        let kernel = self.one_by_one(Kernel::new(name, "naive", PLACES), Some(3)).followed_by(NAIVE_PRODUCT);
+        self.e.launch(kernel, &buffers, &params, groups);
     }
 
     /// Forward with the scores in `work`.
     pub fn naive_forward(&mut self, [q, k, v]: [Slot; 3], work: Slot, [y, lse]: [Slot; 2]) {
         self.naive_scores("attention.scores", NAIVE_SCORES, &[q, k, work]);
         let kernel = Kernel::new("attention.softmax", "naive", PARAMS).followed_by(NAIVE_SOFTMAX);
-        self.launch(kernel, &[work, lse], self.z.e, 0, (self.z.total * self.z.t).div_ceil(64));
-        self.naive_product("attention.forward", [work, v, y], false);
+        self.launch(kernel, &[work, lse], (self.z, 1), 0, (self.z.total * self.z.t).div_ceil(64));
+        self.naive_product("attention.forward", [work, v, y], [Part::V, Part::Y]);
     }
 
     /// Gradients with P and dS in memory.
     pub fn naive_grad(&mut self, [q, k, v, dy]: [Slot; 4], [stats, p, ds]: [Slot; 3], [dq, dk, dv]: [Slot; 3]) {
         self.naive_scores("attention.grad_scores", NAIVE_GRAD_SCORES, &[q, k, v, dy, stats, p, ds]);
-        self.naive_product("attention.grad_query", [ds, k, dq], false);
-        self.naive_product("attention.grad_key", [ds, q, dk], true);
-        self.naive_product("attention.grad_value", [p, dy, dv], true);
+        self.naive_product("attention.grad_query", [ds, k, dq], [Part::K, Part::Q]);
+        self.naive_product("attention.grad_key", [ds, q, dk], [Part::Q, Part::K]);
+        self.naive_product("attention.grad_value", [p, dy, dv], [Part::Y, Part::V]);
     }
 }
 
@@ -249,7 +320,7 @@ mod tests {
     fn tiles_fit_the_rows_that_there_are() {
         for (name, form) in [("forward", FORWARD), ("grad_query", GRAD_QUERY), ("grad_key", GRAD_KEY)] {
             for t in [17, 37, 50, 64, 65, 145, 197, 257] {
-                let z = Sizes { total: 1, heads: 1, t, s: t, e: 64, dtype: DType::F32 };
+                let z = Sizes { total: 1, heads: 1, t, s: t, e: 64, packed: true, dtype: DType::F32 };
                 let paired = |[owned, walked]: [usize; 2]| t.next_multiple_of(owned) * t.next_multiple_of(walked);
                 let share = (t * t) as f64 / paired(form.tile(z).map(|eighths| 8 * eighths)) as f64;
                 let before = (t * t) as f64 / paired([64, 32]) as f64;
@@ -264,7 +335,7 @@ mod tests {
     fn tiles_of_every_head_fit() {
         for form in [FORWARD, GRAD_QUERY, GRAD_KEY] {
             for (e, rows) in (1..=super::super::LARGEST_HEAD).flat_map(|e| (1..80).map(move |rows| (e, rows))) {
-                let z = Sizes { total: 1, heads: 1, t: rows, s: 80 - rows, e, dtype: DType::F32 };
+                let z = Sizes { total: 1, heads: 1, t: rows, s: 80 - rows, e, packed: false, dtype: DType::F32 };
                 let [r, n] = form.tile(z);
                 let a = (4 * (16 * r.div_ceil(2) + 2)).max(64 * (n * e.div_ceil(32)).div_ceil(4));
                 let b = (4 * (16 * n.div_ceil(2) + 2)).max(72 * r);
