@@ -188,6 +188,31 @@ fn cooperative_matrices_are_compiled_for_families_that_list_them() {
     }
 }
 
+/// What adds within subgroups spills nothing, and needs the least workgroup memory that there is (512 bytes, for 256 moments 1,024)
+/// and one barrier for 256 lanes. RADV runs 64 lanes as one subgroup, which waits for nobody.
+#[test]
+fn sums_within_subgroups_need_little_of_a_workgroup() {
+    const TEST: &str = "sums_within_subgroups_need_little_of_a_workgroup";
+    if !has_radv(TEST) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let version = version(dir.path());
+    let named = families(&version).iter().map(|f| f.0).collect::<Vec<_>>().join(",");
+    let table = expect_committed(TEST, dir.path(), &version, "subgroups", &["--variant", "subgroups", "--for", &named]);
+    for row in &table.rows {
+        assert_eq!((row.spills, &row.failed), (Some(0), &None), "{:?}", row.key());
+        let wide = row.kernel.starts_with("batch_norm") || row.kernel.starts_with("group_norm");
+        let (bytes, barriers) = (row.workgroup_bytes.unwrap(), row.counts.unwrap().barriers);
+        let most = if wide { (1024, 1) } else { (512, 0) };
+        assert!(bytes <= most.0 && barriers <= most.1, "{:?}: {bytes} bytes, {barriers} barriers", row.key());
+    }
+    let with = |kernel: &str| table.rows.iter().any(|r| r.kernel == kernel);
+    assert!(
+        ["softmax.forward", "layer_norm.grad", "batch_norm.statistics", "cross_entropy.forward"].into_iter().all(with)
+    );
+}
+
 /// A GPU has `shader-f16`: the products of an f16 step run in it, and the step in f32 has no kernel of halves.
 #[test]
 fn the_kernels_of_a_step_in_halves_are_those_of_halves() {
