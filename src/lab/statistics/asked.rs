@@ -34,7 +34,7 @@ const TWO_NAMES: [[&str; 2]; 12] = [
 /// The names by which RADV may know a family, the one that was asked for first.
 fn names(family: &str) -> Vec<String> {
     let same = |name: &&str| name.eq_ignore_ascii_case(family);
-    let both = TWO_NAMES.iter().find(|both| both.iter().any(same));
+    let both = TWO_NAMES.iter().find(|both| both.iter().any(&same));
     let other = both.into_iter().flatten().filter(|name| !same(name)).map(|name| name.to_string());
     std::iter::once(family.to_string()).chain(other).collect()
 }
