@@ -29,7 +29,7 @@
 //! methods, or a core they share, in `kernels/core/`:
 //! `gemm.rs` (products), `strided.rs` (of matrices as they lie), `conv2d_route.rs` (how a convolution is computed),
 //! `epilogue.rs` (how products end), `many.rs` (many tensors at once), `pool.rs` (windows), `order.rs` (sorting),
-//! `walk.rs` (normalizations), `row_loss.rs`
+//! `walk.rs` (normalizations), `lanes.rs` (what the lanes of a workgroup add), `row_loss.rs`
 //! (losses over rows), `contrast.rs` (contrastive losses), `tiles.rs` (planes of images), `draw.rs` (randomness), `held.rs` (how
 //! elements lie, in f32 or f16). An op has
 //! a reference, random cases, a place in files of benches, and values by PyTorch; what one lacks stands in
@@ -88,7 +88,9 @@
 //! walk them. What WGSL cannot unroll (named registers) the templater of [`device::shader`] does; there is no `#ifdef`.
 //! Each op offers variants, the one expected to be fastest on this adapter first; the naive one stays as oracle. A GPU
 //! wants workgroup tiles and coalesced loads; Mesa's software driver runs a subgroup as one vector of the CPU, where
-//! only arithmetic per load counts: hence the `broadcast` family (`shaders/core/gemm/columns.wgsl` says why).
+//! only arithmetic per load counts: hence the `broadcast` family (`shaders/core/gemm/columns.wgsl` says why). What the lanes of
+//! a workgroup add goes through its memory, or in the variant `subgroups` through subgroups of any size
+//! (`kernels/core/lanes.rs`); no GPU has run that one, so it is offered last.
 //!
 //! # A study
 //!

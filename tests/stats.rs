@@ -44,6 +44,7 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
+    let version = version(dir.path());
     // The least share in percent of multiply-adds in the vector cycles of the walk over k, staging included.
     let floors = [
         ("conv2d.forward", "tiled_64", 70.0),
@@ -65,14 +66,58 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
         assert_eq!((row.spills, walk.scratch), (Some(0), 0), "{said}");
         // The walk itself jumps back; any other branch would stand around a load.
         assert!(entry == "matmul.forward" || walk.branches == 1, "{walk:?}");
-        assert_eq!(walk.round_trips, 1, "all loads of a tile are on their way together: {walk:?}");
+        // Mesa 25.0.7 moves half of the loads of the aligned product behind its first wait; 22.3.6 leaves them together.
+        let most = if entry == "matmul.forward" && !version.starts_with("mesa-22.") { 2 } else { 1 };
+        assert!((1..=most).contains(&walk.round_trips), "all loads of a tile are on their way together: {walk:?}");
         assert!(said.contains(FAMILY) && said.contains("inverse throughput") && said.contains(variant), "{said}");
     }
 }
 
-/// The families of the committed tables, with the least waves of a kernel that a step spends its work in. A SIMD unit of
-/// vega20 has a quarter of the registers of gfx1100, so that the tiles of products and attention leave room for few there.
-const FAMILIES: [(&str, u64); 3] = [("vega20", 2), ("navi21", 8), ("gfx1100", 8)];
+/// The families of the committed tables of a driver, with the least waves of a kernel that a step spends its work in. A SIMD
+/// unit of vega20 has a quarter of the registers of gfx1100, so that the tiles of products and attention leave room for few
+/// there. gfx1201, which Mesa 22.3 does not know, has two thirds of them.
+fn families(version: &str) -> Vec<(&'static str, u64)> {
+    let newer = if version.starts_with("mesa-22.") { None } else { Some(("gfx1201", 6)) };
+    [("vega20", 2), ("navi21", 8), ("gfx1100", 8)].into_iter().chain(newer).collect()
+}
+
+/// The installed driver as the folder of its tables is called: `mesa-22.3.6`, without what a distribution adds.
+fn version(dir: &Path) -> String {
+    let (table, _) = stats(dir, &["relu.forward"]);
+    let said = table.drivers[FAMILY].driver.to_lowercase().replace("radv", "").trim().replace(' ', "-");
+    let end = said.match_indices('-').nth(1).map_or(said.len(), |(at, _)| at);
+    said[..end].to_string()
+}
+
+/// What `wgslab kernels stats` says with `words`, beside the committed table `name` of this driver. Where there is none, this
+/// prints on the terminal that the comparison is skipped.
+fn expect_committed(test: &str, dir: &Path, version: &str, name: &str, words: &[&str]) -> Table {
+    let all = [&["kernels", "stats"], words, &["--csv", "now.csv", "--json", "t.json"]].concat();
+    let output = wgslab(dir, &all).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let place = Path::new("kernels-tests/statistics").join(version).join(format!("{name}.csv"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&place);
+    if !file.exists() {
+        let line = format!("{test} SKIPPED for {name}: there is no {}.\n", place.display());
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    } else {
+        let committed = std::fs::read_to_string(file).unwrap();
+        let now = std::fs::read_to_string(dir.join("now.csv")).unwrap();
+        let only = |of: &str, other: &str, mark: &str| {
+            of.lines().filter(|l| !other.lines().any(|o| o == *l)).map(|l| format!("{mark} {l}\n")).collect::<String>()
+        };
+        assert!(
+            now == committed,
+            "the kernels of {name} have other figures:\n{}{}if they should, `wgslab kernels stats {} --csv {}` writes the table \
+             anew; commit it with the change",
+            only(&committed, &now, "-"),
+            only(&now, &committed, "+"),
+            words.join(" "),
+            place.display()
+        );
+    }
+    Table::load(&dir.join("t.json")).unwrap()
+}
 
 /// The kernels of whole training steps are those of `kernels-tests/statistics/`, which a change of a kernel changes with it,
 /// so that it is read in review. No kernel keeps registers in memory, and those that do the first 95 % of a step's
@@ -84,12 +129,11 @@ fn kernels_of_models_are_those_of_the_committed_table() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let families = FAMILIES.map(|f| f.0).join(",");
+    let version = version(dir.path());
+    let families = families(&version);
+    let named = families.iter().map(|f| f.0).collect::<Vec<_>>().join(",");
     for model in ["resnet18", "vit_tiny"] {
-        let asked = ["kernels", "stats", "--model", model, "--for", &families, "--csv", "now.csv", "--json", "t.json"];
-        let output = wgslab(dir.path(), &asked).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let table = Table::load(&dir.path().join("t.json")).unwrap();
+        let table = expect_committed(TEST, dir.path(), &version, model, &["--model", model, "--for", &named]);
         let heavy = |family: &str| {
             let rows: Vec<_> = table.rows.iter().filter(|r| r.family == family).collect();
             let shares: Vec<_> = rows.iter().map(|r| r.share.unwrap()).collect();
@@ -102,36 +146,71 @@ fn kernels_of_models_are_those_of_the_committed_table() {
         for row in &table.rows {
             assert_eq!((row.spills, &row.failed), (Some(0), &None), "{model}: {:?}", row.key());
         }
-        for (family, least) in FAMILIES {
+        for (family, least) in &families {
             let rows = heavy(family);
             assert!(rows.len() > 5, "{model} on {family}: {}", rows.len());
             for row in rows {
-                assert!(row.waves.unwrap() >= least, "{model}: {:?} has {:?} waves", row.key(), row.waves);
+                assert!(row.waves.unwrap() >= *least, "{model}: {:?} has {:?} waves", row.key(), row.waves);
             }
         }
-        let version = table.drivers["gfx1100"].driver.to_lowercase().replace("radv", "").trim().replace(' ', "-");
-        let place = Path::new("kernels-tests/statistics").join(&version);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(&place);
-        if !folder.exists() {
-            let line =
-                format!("{TEST} SKIPPED for {model}: there is no table of {version} in kernels-tests/statistics/.\n");
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
-            continue;
-        }
-        let committed = std::fs::read_to_string(folder.join(format!("{model}.csv"))).unwrap();
-        let now = std::fs::read_to_string(dir.path().join("now.csv")).unwrap();
-        let only = |of: &str, other: &str, mark: &str| {
-            of.lines().filter(|l| !other.lines().any(|o| o == *l)).map(|l| format!("{mark} {l}\n")).collect::<String>()
-        };
-        assert!(
-            now == committed,
-            "the kernels of {model} have other figures:\n{}{}if they should, `wgslab kernels stats --model {model} --for {families} \
-             --csv {}/{model}.csv` writes the table anew; commit it with the change",
-            only(&committed, &now, "-"),
-            only(&now, &committed, "+"),
-            place.display()
-        );
     }
+}
+
+/// Cooperative matrices have run on no hardware, but RADV compiles them. A family without matrices of a kernel's shape is
+/// told so from what its driver lists, and its compiler, which stops on such a kernel, is not asked.
+#[test]
+fn cooperative_matrices_are_compiled_for_families_that_list_them() {
+    const TEST: &str = "cooperative_matrices_are_compiled_for_families_that_list_them";
+    if !has_radv(TEST) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let version = version(dir.path());
+    let named = families(&version).iter().map(|f| f.0).collect::<Vec<_>>().join(",");
+    for variant in ["coop_16x16", "coop_8x8"] {
+        let table = expect_committed(TEST, dir.path(), &version, variant, &["--variant", variant, "--for", &named]);
+        for row in &table.rows {
+            let side = variant.rsplit('x').next().unwrap();
+            let listed = table.drivers[&row.family].cooperative.iter();
+            let listed = listed.filter(|shape| shape.starts_with(&format!("{side}x{side}x{side} F16 to F32"))).count();
+            match &row.failed {
+                None => {
+                    let walk = row.main_loop().unwrap_or_else(|| panic!("no walk in {row:?}")).counts;
+                    assert!(listed > 0 && row.spills == Some(0) && walk.matrix > 0, "{row:?}");
+                }
+                Some(why) => assert!(listed == 0 && why.contains("cooperative matrices of"), "{row:?}"),
+            }
+        }
+        let compiled = table.rows.iter().filter(|r| r.failed.is_none()).count();
+        // Mesa 25.0 lists them for gfx11 alone, 22.3 for none, and nothing of AMD multiplies 8 × 8.
+        let due = usize::from(variant == "coop_16x16" && !version.starts_with("mesa-22."));
+        assert!(compiled >= due && (due > 0 || compiled == 0), "{variant} on {version}: {compiled} compiled");
+    }
+}
+
+/// What adds within subgroups spills nothing, and needs the least workgroup memory that there is (512 bytes, for 256 moments 1,024)
+/// and one barrier for 256 lanes. RADV runs 64 lanes as one subgroup, which waits for nobody.
+#[test]
+fn sums_within_subgroups_need_little_of_a_workgroup() {
+    const TEST: &str = "sums_within_subgroups_need_little_of_a_workgroup";
+    if !has_radv(TEST) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let version = version(dir.path());
+    let named = families(&version).iter().map(|f| f.0).collect::<Vec<_>>().join(",");
+    let table = expect_committed(TEST, dir.path(), &version, "subgroups", &["--variant", "subgroups", "--for", &named]);
+    for row in &table.rows {
+        assert_eq!((row.spills, &row.failed), (Some(0), &None), "{:?}", row.key());
+        let wide = row.kernel.starts_with("batch_norm") || row.kernel.starts_with("group_norm");
+        let (bytes, barriers) = (row.workgroup_bytes.unwrap(), row.counts.unwrap().barriers);
+        let most = if wide { (1024, 1) } else { (512, 0) };
+        assert!(bytes <= most.0 && barriers <= most.1, "{:?}: {bytes} bytes, {barriers} barriers", row.key());
+    }
+    let with = |kernel: &str| table.rows.iter().any(|r| r.kernel == kernel);
+    assert!(
+        ["softmax.forward", "layer_norm.grad", "batch_norm.statistics", "cross_entropy.forward"].into_iter().all(with)
+    );
 }
 
 /// A GPU has `shader-f16`: the products of an f16 step run in it, and the step in f32 has no kernel of halves.

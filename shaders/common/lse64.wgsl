@@ -8,7 +8,8 @@ fn lse_merge(a: vec2<f32>, b: vec2<f32>, scale: f32) -> vec2<f32> {
     return vec2<f32>(top, a.y * exp((a.x - top) * scale) + b.y * exp((b.x - top) * scale));
 }
 
-fn lse64(lane: u32, v: vec2<f32>, scale: f32) -> vec2<f32> {
+fn lse64(me: Lane, v: vec2<f32>, scale: f32) -> vec2<f32> {
+    let lane = me.at;
     lse_lanes[lane] = v;
     workgroupBarrier();
     if (lane < 8u) {

@@ -2,7 +2,8 @@
 
 var<workgroup> sum_lanes: array<vec2<f32>, 72>;
 
-fn sum64(lane: u32, v: vec2<f32>) -> vec2<f32> {
+fn sum64(me: Lane, v: vec2<f32>) -> vec2<f32> {
+    let lane = me.at;
     sum_lanes[lane] = v;
     workgroupBarrier();
     if (lane < 8u) {

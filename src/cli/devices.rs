@@ -5,7 +5,7 @@ use super::output::{print, print_json, size};
 use crate::base::Result;
 use crate::device::adapter::{Adapter, adapters};
 use crate::device::{Caps, Gpu};
-use crate::kernels::gemm;
+use crate::kernels::{gemm, lanes};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -38,14 +38,18 @@ impl Devices {
     }
 }
 
-/// The subgroup tier: the lanes of the broadcast kernels, if the adapter can run them.
-fn broadcast(caps: &Caps) -> String {
-    match (gemm::lanes(caps), caps.subgroup) {
+/// The subgroup tier: sums within subgroups of any size, and the lanes of the broadcast kernels, if the adapter can run them.
+fn subgroup(caps: &Caps) -> String {
+    let broadcast = match (gemm::lanes(caps), caps.subgroup) {
         (Some(lanes), _) if caps.software => format!("broadcast, {lanes} lanes, tried first"),
         (Some(lanes), _) => format!("broadcast, {lanes} lanes, tried after the portable tiles"),
-        (None, Some((min, max))) if min == max => format!("no: broadcast needs 8 or 16 lanes, here are {min}"),
-        (None, Some((min, max))) => format!("no: broadcast needs a fixed 8 or 16 lanes, here are {min} to {max}"),
-        (None, None) => "no: the adapter has no subgroup operations".to_string(),
+        (None, Some((min, max))) if min == max => format!("no broadcast: it needs 8 or 16 lanes, here are {min}"),
+        (None, Some((min, max))) => format!("no broadcast: it needs a fixed 8 or 16 lanes, here are {min} to {max}"),
+        (None, None) => return "no: the adapter has no subgroup operations".to_string(),
+    };
+    match lanes::and_subgroups(Vec::new(), caps).first() {
+        Some(name) => format!("{name} where a race chose it; {broadcast}"),
+        None => broadcast,
     }
 }
 
@@ -73,7 +77,7 @@ fn as_text((index, a): (usize, &Adapter)) -> String {
             size(c.workgroup_bytes.into())
         ),
         "   kernels     portable: yes".to_string(),
-        format!("               subgroup: {}", broadcast(c)),
+        format!("               subgroup: {}", subgroup(c)),
         format!("               f16 (only where a step asks for f16): {f16}"),
         format!("               cooperative: {cooperative}"),
         format!("   features    {}", wrapped(&a.features, 100, "               ")),
@@ -133,10 +137,11 @@ mod tests {
     #[test]
     fn the_subgroup_tier_is_what_the_kernels_say() {
         let caps = |software, subgroup| Caps { software, subgroup, ..Caps::portable() };
-        assert!(broadcast(&caps(true, Some((8, 8)))).starts_with("broadcast, 8 lanes, tried first"));
-        assert!(broadcast(&caps(false, Some((32, 32)))).contains("here are 32"));
-        assert!(broadcast(&caps(false, Some((8, 32)))).contains("here are 8 to 32"));
-        assert!(broadcast(&caps(false, None)).starts_with("no"));
+        assert!(subgroup(&caps(true, Some((8, 8)))).contains("; broadcast, 8 lanes, tried first"));
+        assert!(subgroup(&caps(false, Some((4, 64)))).starts_with("subgroups where a race chose it; no broadcast"));
+        assert!(subgroup(&caps(false, Some((32, 32)))).contains("here are 32"));
+        assert!(subgroup(&caps(false, Some((8, 32)))).contains("here are 8 to 32"));
+        assert!(subgroup(&caps(false, None)).starts_with("no"));
     }
 
     #[test]

@@ -213,6 +213,22 @@ impl Reflected {
             workgroup_bytes: self.workgroup_bytes,
         }
     }
+
+    /// The shape of its cooperative matrices as devices list it, `16x16x16 F16 to F32` (M×N×K, operands and sums); none
+    /// where it has none.
+    pub fn cooperative(&self) -> Option<String> {
+        let of = |wanted: naga::CooperativeRole| {
+            self.module.types.iter().find_map(|(_, t)| match t.inner {
+                naga::TypeInner::CooperativeMatrix { columns, rows, scalar, role } if role == wanted => {
+                    Some((rows as u32, columns as u32, format!("F{}", 8 * u32::from(scalar.width))))
+                }
+                _ => None,
+            })
+        };
+        let (m, k, operands) = of(naga::CooperativeRole::A)?;
+        let (_, n, sums) = of(naga::CooperativeRole::C)?;
+        Some(format!("{m}x{n}x{k} {operands} to {sums}"))
+    }
 }
 
 /// The languages that a driver may receive instead of WGSL.

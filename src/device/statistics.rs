@@ -33,6 +33,10 @@ pub struct Driver {
     pub device: String,
     /// The driver with its version.
     pub driver: String,
+    /// The shapes of cooperative matrices that a subgroup of the device multiplies, as `16x16x16 F16 to F32` (M×N×K,
+    /// operands and sums). A kernel with another shape is not for it, whatever the driver's compiler does with one.
+    #[serde(default)]
+    pub cooperative: Vec<String>,
 }
 
 /// What a driver says of a kernel.
@@ -74,13 +78,18 @@ impl Compiler {
         let listed = unsafe { instance.enumerate_physical_devices() }.map_err(|e| failed("no list of devices", e))?;
         let named = listed.into_iter().map(|physical| (physical, driver(&instance, physical)));
         let wanted = name.unwrap_or_default().to_lowercase();
-        let Some((physical, about)) = named.into_iter().find(|(_, d)| d.device.to_lowercase().contains(&wanted)) else {
+        let Some((physical, mut about)) = named.into_iter().find(|(_, d)| d.device.to_lowercase().contains(&wanted))
+        else {
             return Err(none(match name {
                 Some(name) => format!("no Vulkan device has '{name}' in its name; `wgslab devices` lists them"),
                 None => "no Vulkan driver offers a device".to_string(),
             }));
         };
-        let (device, executable) = open_device(&instance, physical, &about)?;
+        let offered = extensions(&instance, physical)?;
+        if offered.contains(&khr::cooperative_matrix::NAME) {
+            about.cooperative = shapes(&entry, &instance, physical)?;
+        }
+        let (device, executable) = open_device(&instance, physical, &about, &offered)?;
         let (set, layout) = layout(&device)?;
         Ok(Compiler { _entry: entry, instance, device, executable, set, layout, about })
     }
@@ -183,7 +192,38 @@ fn driver(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Driver {
     // SAFETY: the device is of this instance; both structures live until the call ends.
     unsafe { instance.get_physical_device_properties2(physical, &mut properties) };
     let device = text(&properties.properties.device_name);
-    Driver { device, driver: format!("{} {}", text(&details.driver_name), text(&details.driver_info)) }
+    let driver = format!("{} {}", text(&details.driver_name), text(&details.driver_info));
+    Driver { device, driver, cooperative: Vec::new() }
+}
+
+/// Those of the extensions that this file knows which a device offers.
+fn extensions(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<Vec<&'static CStr>> {
+    // SAFETY: the device is of this instance.
+    let offered = unsafe { instance.enumerate_device_extension_properties(physical) }
+        .map_err(|e| failed("no list of extensions", e))?;
+    let known = [khr::pipeline_executable_properties::NAME, khr::cooperative_matrix::NAME];
+    Ok(known.into_iter().filter(|name| offered.iter().any(|e| e.extension_name_as_c_str() == Ok(*name))).collect())
+}
+
+/// The shapes of matrices that a subgroup multiplies, without those whose sums saturate.
+fn shapes(entry: &ash::Entry, instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<Vec<String>> {
+    let asked = khr::cooperative_matrix::Instance::new(entry, instance);
+    // SAFETY: the device is of this instance and offers the extension.
+    let listed = unsafe { asked.get_physical_device_cooperative_matrix_properties(physical) }
+        .map_err(|e| failed("no list of cooperative matrices", e))?;
+    let element = |kind: vk::ComponentTypeKHR| match kind {
+        vk::ComponentTypeKHR::FLOAT16 => "F16".to_string(),
+        vk::ComponentTypeKHR::FLOAT32 => "F32".to_string(),
+        other => format!("{other:?}"),
+    };
+    let plain = |p: &&vk::CooperativeMatrixPropertiesKHR<'_>| {
+        p.scope == vk::ScopeKHR::SUBGROUP && p.saturating_accumulation == vk::FALSE
+    };
+    let plain = listed.iter().filter(plain).filter(|p| p.a_type == p.b_type && p.c_type == p.result_type);
+    let shape = |p: &vk::CooperativeMatrixPropertiesKHR<'_>| {
+        format!("{}x{}x{} {} to {}", p.m_size, p.n_size, p.k_size, element(p.a_type), element(p.c_type))
+    };
+    Ok(plain.map(shape).collect())
 }
 
 /// A device with every feature that the driver offers, but without its bounds checks: wgpu's trusted modules run without.
@@ -191,12 +231,10 @@ fn open_device(
     instance: &ash::Instance,
     physical: vk::PhysicalDevice,
     about: &Driver,
+    offered: &[&CStr],
 ) -> Result<(ash::Device, khr::pipeline_executable_properties::Device)> {
     const NAME: &CStr = khr::pipeline_executable_properties::NAME;
-    // SAFETY: the device is of this instance.
-    let offered = unsafe { instance.enumerate_device_extension_properties(physical) }
-        .map_err(|e| failed("no list of extensions", e))?;
-    if !offered.iter().any(|e| e.extension_name_as_c_str() == Ok(NAME)) {
+    if !offered.contains(&NAME) {
         return Err(Error::Failed(format!(
             "{} ({}) tells nothing of what it compiles: it has no {}. Ask a driver without hardware with --for gfx1100",
             about.device,
@@ -209,12 +247,16 @@ fn open_device(
     let mut newer = vk::PhysicalDeviceVulkan12Features::default();
     let mut new = vk::PhysicalDeviceVulkan11Features::default();
     let chain = vk::PhysicalDeviceFeatures2::default().push_next(&mut newest).push_next(&mut newer);
+    let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default();
     let mut features = chain.push_next(&mut new).push_next(&mut told);
+    if !about.cooperative.is_empty() {
+        features = features.push_next(&mut matrices);
+    }
     // SAFETY: the device is of this instance; the chain lives until the call ends.
     unsafe { instance.get_physical_device_features2(physical, &mut features) };
     features.features.robust_buffer_access = vk::FALSE;
     let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-    let names = [NAME.as_ptr()];
+    let names: Vec<_> = offered.iter().map(|name| name.as_ptr()).collect();
     let create = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names);
     let create = create.push_next(&mut features);
     // SAFETY: every feature and the extension are offered; all that `create` points to lives until the call ends.

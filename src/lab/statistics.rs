@@ -82,7 +82,7 @@ pub struct Row {
 impl Row {
     /// The loop with the most multiply-adds: the one that a product spends its time in.
     pub fn main_loop(&self) -> Option<&Loop> {
-        self.loops.iter().filter(|l| l.counts.fma > 0).max_by_key(|l| l.counts.fma)
+        self.loops.iter().filter(|l| l.counts.fma_cycles() > 0).max_by_key(|l| l.counts.fma_cycles())
     }
 
     /// What tells it from other rows of a table.
@@ -261,11 +261,23 @@ pub fn ask(
     let mut rows = Vec::new();
     for (i, subject) in subjects.iter().enumerate() {
         told(i)?;
-        let spirv = subject.kernel.reflect(tree)?.spirv()?;
-        let answer = compiler.compile(&spirv)?;
+        let reflected = subject.kernel.reflect(tree)?;
+        let answer = match not_for(reflected.cooperative(), compiler.about()) {
+            Some(why) => Err(why),
+            None => compiler.compile(&reflected.spirv()?)?,
+        };
         rows.push(Row::of(subject, compiler.family(), answer));
     }
     Ok(rows)
+}
+
+/// Why a device cannot run a kernel that its driver might compile all the same, or stop on.
+fn not_for(shape: Option<String>, about: &Driver) -> Option<String> {
+    let shape = shape.filter(|shape| !about.cooperative.contains(shape))?;
+    Some(match about.cooperative.as_slice() {
+        [] => format!("it multiplies cooperative matrices of {shape}, and {} has none", about.device),
+        list => format!("it multiplies cooperative matrices of {shape}, and {} has {}", about.device, list.join(", ")),
+    })
 }
 
 /// The other end of [`asked::Asked`]: compiles what comes on `input` until it ends. A request is the number of words of a

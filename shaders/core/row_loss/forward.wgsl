@@ -19,18 +19,19 @@
 
 @compute @workgroup_size($SIZE)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups) * ($SIZE / $LANES) + lane / ${LANES}u;
     let end = select(0u, p.vectors, i < p.rows); // lanes past the last row walk nothing: barriers need them all
     let row = min(i, p.rows - 1u);
     let about = mark(row);
-    let shift = shift_of(row, lane, end);
+    let shift = shift_of(row, me, end);
     var sums = vec4<f32>(0.0);
     //@ for n in 0..TERMS
     for (var k = lane % ${LANES}u; k < end; k += ${LANES}u) {
         sums += terms(row, k, about, shift);
     }
-    sums = sum_lanes(lane, sums);
+    sums = sum_lanes(me, sums);
     //@ end
     if (lane % ${LANES}u == 0u && i < p.rows) {
         losses[i] = row_loss(i, about, shift, sums);

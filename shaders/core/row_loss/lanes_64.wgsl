@@ -5,7 +5,8 @@
 var<workgroup> lane_sums: array<vec4<f32>, 72>;
 var<workgroup> lane_tops: array<f32, 72>;
 
-fn sum_lanes(lane: u32, v: vec4<f32>) -> vec4<f32> {
+fn sum_lanes(me: Lane, v: vec4<f32>) -> vec4<f32> {
+    let lane = me.at;
     lane_sums[lane] = v;
     workgroupBarrier();
     if (lane < 8u) {
@@ -23,7 +24,8 @@ fn sum_lanes(lane: u32, v: vec4<f32>) -> vec4<f32> {
     return total;
 }
 
-fn max_lanes(lane: u32, v: f32) -> f32 {
+fn max_lanes(me: Lane, v: f32) -> f32 {
+    let lane = me.at;
     lane_tops[lane] = v;
     workgroupBarrier();
     if (lane < 8u) {

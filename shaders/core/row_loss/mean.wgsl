@@ -9,13 +9,14 @@ struct Params { rows: u32, classes: u32 }
 @group(0) @binding(4) var<storage, read_write> shares: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(me: Lane) {
+    let lane = me.at;
     var part = vec2<f32>(0.0);
     for (var i = lane; i < p.rows; i += 64u) {
         let w = weights[i];
         part += vec2<f32>(select(w * losses[i], 0.0, w == 0.0), w * count(i));
     }
-    let total = sum64(lane, part);
+    let total = sum64(me, part);
     let divisor = select(total.y, 1e-30, total.y < 1e-30); // not max(), which may lose a NaN
     if (lane == 0u) {
         loss[0] = total.x / divisor;

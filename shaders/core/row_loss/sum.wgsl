@@ -6,12 +6,13 @@ struct Params { rows: u32, scale: f32 }
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(me: Lane) {
+    let lane = me.at;
     var part = 0.0;
     for (var i = lane; i < p.rows; i += 64u) {
         part += losses[i];
     }
-    let total = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let total = sum64(me, vec2<f32>(part, 0.0)).x;
     if (lane == 0u) {
         loss[0] = p.scale * total;
     }

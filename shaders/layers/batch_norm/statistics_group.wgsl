@@ -1,12 +1,11 @@
 // batch_norm.statistics, a workgroup per (chunk, channel): mean, less the shift, and Σ(x − mean)² of the chunk, kept by keep_part.wgsl or
-// keep_whole.wgsl. Neighbouring
-// invocations read neighbouring cells; the 256 results are merged in a tree whose order never changes.
-
-var<workgroup> lanes: array<Moments, 256>;
+// keep_whole.wgsl. Neighbouring invocations read neighbouring cells; moments_tree.wgsl or moments_subgroups.wgsl merges the
+// 256 results.
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let at = group_index(wid, groups);
     if (at >= p.chunks * p.channels) {
         return;
@@ -26,14 +25,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let i = cell(span, j);
         m = merge(m, weigh(moments_of_one(got(x[place(i)], i) - shift), weight_of(span.channel, walk(span, j))));
     }
-    lanes[lane] = m;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            m = merge(m, lanes[lane + half]);
-            lanes[lane] = m;
-        }
-    }
+    m = merged(me, m);
     if (lane == 0u) {
         keep(at, m);
     }

@@ -1,15 +1,14 @@
 // batch_norm.sums, a workgroup per (chunk, channel): Σ dy and Σ dy·(x − mean) of the chunk, of the dy that
-// arrives. Neighbouring invocations read neighbouring cells; the 256 results are added in a tree whose order never changes.
+// arrives. Neighbouring invocations read neighbouring cells; sum256.wgsl or its twin adds the 256 results.
 
 @group(0) @binding(1) var<storage, read> x: array<Held>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parts: array<vec2<f32>>;
 
-var<workgroup> lanes: array<vec2<f32>, 256>;
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let at = group_index(wid, groups);
     if (at >= p.chunks * p.channels) {
         return;
@@ -45,15 +44,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         plain += d;
         crossed += d * centred;
     }
-    var sums = vec2<f32>(total(plain), total(crossed));
-    lanes[lane] = sums;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            sums += lanes[lane + half];
-            lanes[lane] = sums;
-        }
-    }
+    let sums = sum256(me, vec2<f32>(total(plain), total(crossed)));
     if (lane == 0u) {
         parts[at] = sums;
     }

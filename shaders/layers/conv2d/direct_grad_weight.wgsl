@@ -15,7 +15,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups); // (k, c, r, s)
     let count = p.m * p.groups * p.n;
     let tap = i % ($R * $S);
@@ -36,7 +37,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
             part = fma(dy[(image * p.m * p.groups + k) * plane + in_plane], v, part);
         }
     }
-    let sum = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let sum = sum64(me, vec2<f32>(part, 0.0)).x;
     if (lane == 0u && i < count) {
         dw[i] = sum;
     }

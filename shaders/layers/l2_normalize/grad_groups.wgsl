@@ -10,7 +10,8 @@ struct Params { rows: u32, vectors: u32, eps: f32 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups);
     let row = i * p.vectors;
     let end = select(row, row + p.vectors, i < p.rows); // the surplus of a folded grid walks nothing
@@ -19,7 +20,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         part += dot_v(y[k], dy[k]);
     }
     let length = norm[min(i, p.rows - 1u)];
-    let along = select(sum64(lane, vec2<f32>(part, 0.0)).x, 0.0, length < p.eps);
+    let along = select(sum64(me, vec2<f32>(part, 0.0)).x, 0.0, length < p.eps);
     let factor = 1.0 / select(length, p.eps, length < p.eps); // not max(), which may lose a NaN
     for (var k = row + lane; k < end; k += 64u) {
         dx[k] = factor * (dy[k] - along * y[k]);

@@ -16,7 +16,8 @@ fn x_at(i: u32) -> V {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups);
     let row = min(i, p.rows - 1u) * p.vectors;
     let end = select(0u, p.vectors, i < p.rows); // the surplus of a folded grid walks nothing
@@ -26,14 +27,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var k = lane; k < end; k += 64u) {
         sum += x_at(row + k) - shift;
     }
-    let middle = sum64(lane, vec2<f32>(dot_v(sum, V(1.0)), 0.0)).x / columns;
+    let middle = sum64(me, vec2<f32>(dot_v(sum, V(1.0)), 0.0)).x / columns;
     var squares = V(0.0);
     for (var k = lane; k < end; k += 64u) {
         let d = (x_at(row + k) - shift) - middle;
         squares += d * d;
     }
     workgroupBarrier(); // every lane has read the first sum
-    let r = 1.0 / sqrt(sum64(lane, vec2<f32>(dot_v(squares, V(1.0)), 0.0)).x / columns + p.eps);
+    let r = 1.0 / sqrt(sum64(me, vec2<f32>(dot_v(squares, V(1.0)), 0.0)).x / columns + p.eps);
     for (var k = lane; k < end; k += 64u) {
         put(row + k, ((x_at(row + k) - shift) - middle) * r * weight[k] + bias[k]);
     }

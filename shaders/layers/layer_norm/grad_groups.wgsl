@@ -19,7 +19,8 @@ fn dy_at(i: u32) -> V {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups);
     let row = min(i, p.rows - 1u) * p.vectors;
     let end = select(0u, p.vectors, i < p.rows); // the surplus of a folded grid walks nothing
@@ -32,7 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         plain += g;
         crossed += g * (x_at(row + k) - middle);
     }
-    let sums = sum64(lane, vec2<f32>(dot_v(plain, V(1.0)), dot_v(crossed, V(1.0))));
+    let sums = sum64(me, vec2<f32>(dot_v(plain, V(1.0)), dot_v(crossed, V(1.0))));
     let through_mean = sums.x / f32(p.columns);
     let through_x = sums.y * r * r / f32(p.columns);
     for (var k = lane; k < end; k += 64u) {

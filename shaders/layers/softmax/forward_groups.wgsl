@@ -12,7 +12,8 @@ fn x_at(i: u32) -> V {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups);
     let row = i * p.vectors;
     let end = select(row, row + p.vectors, i < p.rows); // the surplus of a folded grid walks nothing
@@ -25,7 +26,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var k = row + lane; k < end; k += 64u) {
         sums += exp((x_at(k) - own) * p.inverse_temperature);
     }
-    let whole = lse64(lane, vec2<f32>(own, dot_v(sums, V(1.0))), p.inverse_temperature);
+    let whole = lse64(me, vec2<f32>(own, dot_v(sums, V(1.0))), p.inverse_temperature);
     for (var k = row + lane; k < end; k += 64u) {
         y[k] = result((x_at(k) - whole.x) * p.inverse_temperature, whole.y);
     }

@@ -7,7 +7,8 @@ struct Params { rows: u32, vectors: u32, inverse_temperature: f32 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let i = group_index(wid, groups);
     let row = i * p.vectors;
     let end = select(row, row + p.vectors, i < p.rows); // the surplus of a folded grid walks nothing
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var k = row + lane; k < end; k += 64u) {
         part += summed(y[k], dy[k]);
     }
-    let sum = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let sum = sum64(me, vec2<f32>(part, 0.0)).x;
     for (var k = row + lane; k < end; k += 64u) {
         put(k, slope(y[k], dy[k], sum));
     }

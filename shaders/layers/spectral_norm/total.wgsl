@@ -6,12 +6,13 @@ struct Params { rows: u32, vectors: u32 }
 @group(0) @binding(2) var<storage, read_write> total: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(me: Lane) {
+    let lane = me.at;
     var part = 0.0;
     for (var i = lane; i < p.rows; i += 64u) {
         part += dots[i];
     }
-    let sum = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let sum = sum64(me, vec2<f32>(part, 0.0)).x;
     if (lane == 0u) {
         total[0] = sum;
     }

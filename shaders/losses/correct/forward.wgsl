@@ -8,7 +8,8 @@ struct Params { rows: u32, classes: u32 }
 @group(0) @binding(4) var<storage, read_write> count: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(me: Lane) {
+    let lane = me.at;
     var part = 0.0;
     for (var i = lane; i < p.rows; i += 64u) {
         let row = i * p.classes;
@@ -21,7 +22,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
         part += select(0.0, weights[i], at == labels[i]);
     }
-    let total = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let total = sum64(me, vec2<f32>(part, 0.0)).x;
     if (lane == 0u) {
         count[0] = total;
     }

@@ -10,11 +10,12 @@ struct Params { rows: u32, vectors: u32, samples: u32, keep: f32 }
 
 @compute @workgroup_size($SIZE)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let at = group_index(wid, groups) * ($SIZE / $LANES) + lane / ${LANES}u;
     let end = select(0u, p.vectors, at < p.rows);
     let i = min(at, p.rows - 1u);
-    let shift = shift_of(i, lane, end);
+    let shift = shift_of(i, me, end);
     var sum = 0.0;
     for (var k = lane % ${LANES}u; k < end; k += ${LANES}u) {
         sum += sum_v(clamped(exp(log_softmax(i, k, shift))));
@@ -23,7 +24,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var j = i + 1u + lane % ${LANES}u; j < p.rows; j += ${LANES}u) {
         later += select(0.0, 1.0, (indices[j] == indices[i]) & !(weights[j] == 0.0));
     }
-    let totals = sum_lanes(lane, vec4<f32>(sum, later, 0.0, 0.0));
+    let totals = sum_lanes(me, vec4<f32>(sum, later, 0.0, 0.0));
     if (held() || totals.y > 0.0 || weights[i] == 0.0) {
         return;
     }

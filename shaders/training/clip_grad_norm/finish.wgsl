@@ -9,12 +9,13 @@ struct Params { parts: u32, max_norm: f32 }
 @group(0) @binding(3) var<storage, read_write> coefficient: array<f32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(me: Lane) {
+    let lane = me.at;
     var part = 0.0;
     for (var i = lane; i < p.parts; i += 64u) {
         part += parts[i];
     }
-    let total = sqrt(sum64(lane, vec2<f32>(part, 0.0)).x) / loss_scale();
+    let total = sqrt(sum64(me, vec2<f32>(part, 0.0)).x) / loss_scale();
     if (lane == 0u) {
         norm[0] = total;
         let padded = total + 1e-6;

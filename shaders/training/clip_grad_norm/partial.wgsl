@@ -8,7 +8,8 @@ struct Params { tensors: array<vec4<u32>, $ROWS> }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let row = row_of(group_index(wid, groups));
     let tensor = p.tensors[row];
     let at = p.tensors[row + 1u];
@@ -19,7 +20,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     for (var i = group * 1024u + lane; i < end; i += 64u) {
         part += squares(x[at.x + i], i, tensor.y);
     }
-    let total = sum64(lane, vec2<f32>(part, 0.0)).x;
+    let total = sum64(me, vec2<f32>(part, 0.0)).x;
     if (lane == 0u && group < (vectors + 1023u) / 1024u) {
         parts[at.w + group] = total;
     }

@@ -9,7 +9,8 @@ struct Params { tensors: array<vec4<u32>, $ROWS> }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let row = row_of(group_index(wid, groups));
     let tensor = p.tensors[row];
     let at = p.tensors[row + 1u];
@@ -22,7 +23,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
         let old = w[at.x + i];
         part += vec2<f32>(squares(old, i, tensor.y), squares(grad[at.y + i] + decay * old, i, tensor.y));
     }
-    let total = sum64(lane, part);
+    let total = sum64(me, part);
     if (lane == 0u && group < (vectors + 1023u) / 1024u) {
         parts[at.w + group] = total;
     }

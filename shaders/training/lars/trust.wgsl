@@ -15,14 +15,15 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
+        me: Lane) {
+    let lane = me.at;
     let row = 2u * min(group_index(wid, groups), $ROWS / 2u - 1u);
     let tensor = p.tensors[row];
     var part = vec2<f32>(0.0);
     for (var i = lane; i < tensor.y; i += 64u) {
         part += parts[tensor.z + i];
     }
-    let norms = sqrt(sum64(lane, part));
+    let norms = sqrt(sum64(me, part));
     if (lane == 0u) {
         // Not max() and min(), which may lose a NaN.
         let q = p.eta * norms.x / select(norms.y, 1e-30, norms.y < 1e-30);

@@ -37,7 +37,7 @@ const GRAD_INPUT: Family = Family {
 const GRAD_WEIGHT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
     staging: Staging::AlongK,
-    direct: &[piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
+    direct: &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
 
 /// Where the gradient to the input puts a number.

@@ -10,6 +10,7 @@ pub mod draw;
 pub mod epilogue;
 pub(crate) mod gemm;
 pub(crate) mod held;
+pub(crate) mod lanes;
 pub mod many;
 pub(crate) mod matmul_f16;
 pub(crate) mod norm;

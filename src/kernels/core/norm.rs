@@ -2,6 +2,7 @@
 //! x ([`After`], [`Arriving`]): the host's side of shaders/layers/batch_norm/, for batch_norm and for batch_norm_relu. Where
 //! nothing follows, forward reads x twice and writes y, backward reads x and dy twice and writes dx.
 
+use super::lanes;
 use super::walk::{GROUP, LANE, Launcher, Layout, Walk, with_weights};
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
@@ -147,6 +148,11 @@ pub(crate) fn variants(x: &Type, caps: &Caps) -> Vec<&'static str> {
     if lane_first { vec![LANE, GROUP] } else { vec![GROUP, LANE] }
 }
 
+/// The same of kernels that reduce each chunk.
+pub(crate) fn reducing(x: &Type, caps: &Caps) -> Vec<&'static str> {
+    lanes::and_subgroups(variants(x, caps), caps)
+}
+
 /// The pieces of a kernel that asks how much a sample counts.
 fn counting(weights: Option<Slot>, own: &[&[Piece]]) -> Vec<Piece> {
     [if weights.is_some() { WEIGHTED } else { UNWEIGHTED }, &own.concat()].concat()
@@ -172,7 +178,8 @@ pub(crate) fn apply(e: &mut Emit<'_>, walk: Walk, name: &'static str, x: [Slot; 
 
 /// The gradient: three launches, and one more where the loss reads the statistics.
 pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
-    let (channels, mut l) = (e.x[1].shape.numel(), Launcher::new(e, walk));
+    let (channels, sum256) = (e.x[1].shape.numel(), lanes::sum256(e.variant));
+    let mut l = Launcher::new(e, walk);
     let ([x, weight, mean, variance, dy], [dx, dweight, dbias]) = (b.x, b.y);
     let [partial, coefficients] = b.work;
     let cotangent = if b.other.is_some() { COTANGENTS } else { COTANGENT };
@@ -184,6 +191,7 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
     };
     let buffers: Vec<Slot> = [x, mean, dy, partial].into_iter().chain(more).chain(b.other).collect();
     let [lane, group] = SUMS.map(|own| [&arriving, own].concat());
+    let group = [&group, sum256].concat();
     l.other = buffers.len();
     l.made = matches!(b.arriving, Arriving::OfKept { .. }).then_some(3); // what is passed on
     l.chunks(b.names[0], [&lane, &group], &buffers);

@@ -10,6 +10,7 @@ mod rule;
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::lanes::{SUBGROUPS, and_subgroups, shared, sum64};
 use crate::kernels::{Case, Fill, same_types, units};
 use crate::tape::op::ParamBlock;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -23,8 +24,10 @@ pub(crate) use rule::{Names, Rule, names};
 const OF_VEC4: &[Piece] = &[piece!("core/row_loss/of_vec4.wgsl")];
 const OF_SCALAR: &[Piece] = &[piece!("core/row_loss/of_scalar.wgsl")];
 /// Lanes of a row.
-const LANES_1: &[Piece] = &[piece!("core/row_loss/lanes_1.wgsl")];
-const LANES_64: &[Piece] = &[piece!("core/row_loss/lanes_64.wgsl")];
+const LANES_1: &[Piece] = &[piece!("common/lane.wgsl"), piece!("core/row_loss/lanes_1.wgsl")];
+const LANES_64: &[Piece] = &[piece!("common/lane.wgsl"), piece!("core/row_loss/lanes_64.wgsl")];
+const LANES_64_SUBGROUPS: &[Piece] =
+    &[piece!("common/lane_subgroups.wgsl"), piece!("core/row_loss/lanes_64_subgroups.wgsl")];
 const SHIFT: &[Piece] = &[piece!("core/row_loss/shift.wgsl")];
 /// What the cotangent belongs to: a mean, a sum, each row's loss.
 const OF_LOSS: &[Piece] = &[piece!("core/row_loss/of_loss.wgsl")];
@@ -33,11 +36,9 @@ const OF_LOSSES: &[Piece] = &[piece!("core/row_loss/of_losses.wgsl")];
 /// The walks.
 const FORWARD: &[Piece] = &[piece!("core/row_loss/forward.wgsl")];
 const GRAD: &[Piece] = &[piece!("core/row_loss/grad.wgsl")];
-const MEAN: &[Piece] =
-    &[piece!("common/sum64.wgsl"), piece!("core/row_loss/count_one.wgsl"), piece!("core/row_loss/mean.wgsl")];
-const MEAN_BY_CLASS: &[Piece] =
-    &[piece!("common/sum64.wgsl"), piece!("losses/cross_entropy/count_class.wgsl"), piece!("core/row_loss/mean.wgsl")];
-const SUM: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("core/row_loss/sum.wgsl")];
+const MEAN: &[Piece] = &[piece!("core/row_loss/count_one.wgsl"), piece!("core/row_loss/mean.wgsl")];
+const MEAN_BY_CLASS: &[Piece] = &[piece!("losses/cross_entropy/count_class.wgsl"), piece!("core/row_loss/mean.wgsl")];
+const SUM: &[Piece] = &[piece!("core/row_loss/sum.wgsl")];
 
 params! {
     struct Mean { rows: u32, classes: u32 }
@@ -178,7 +179,12 @@ fn kernel(name: &'static str, variant: &'static str, whole: bool) -> Kernel {
 
 /// What a kernel begins with that walks each row with so many lanes; `guard` says whether it runs.
 pub(crate) fn walk(name: &'static str, variant: &'static str, whole: bool, lanes: u32, guard: &[Piece]) -> Kernel {
-    let kernel = kernel(name, variant, whole).followed_by(if lanes > 1 { LANES_64 } else { LANES_1 });
+    let together = match (variant, lanes) {
+        (_, 1) => LANES_1,
+        (SUBGROUPS, _) => LANES_64_SUBGROUPS,
+        _ => LANES_64,
+    };
+    let kernel = kernel(name, variant, whole).followed_by(together);
     kernel.followed_by(guard).followed_by(SHIFT)
 }
 
@@ -214,7 +220,7 @@ impl<F: Formula> Op for RowLoss<F> {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(self.0.walk(own::<F, _>(x)).map_or(1, |w| w.columns), caps)
+        and_subgroups(variants(self.0.walk(own::<F, _>(x)).map_or(1, |w| w.columns), caps), caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -285,13 +291,15 @@ pub(crate) fn mean(e: &mut Emit<'_>, name: &'static str, buffers: [Slot; 4], row
         buffers.extend([Slot::In(1), Slot::In(2)]);
     }
     let pieces = if classes.is_some() { MEAN_BY_CLASS } else { MEAN };
-    e.launch(Kernel::new(name, "portable", pieces), &buffers, &params, [1, 1, 1]);
+    let kernel = Kernel::new(name, shared(e.variant), sum64(e.variant)).followed_by(pieces);
+    e.launch(kernel, &buffers, &params, [1, 1, 1]);
 }
 
 /// Launches scale · Σ losses into output 0.
 pub(crate) fn sum(e: &mut Emit<'_>, name: &'static str, losses: Slot, rows: usize, scale: f32) {
     let params = Sum { rows: rows as u32, scale };
-    e.launch(Kernel::new(name, "portable", SUM), &[losses, Slot::Out(0)], &params, [1, 1, 1]);
+    let kernel = Kernel::new(name, shared(e.variant), sum64(e.variant)).followed_by(SUM);
+    e.launch(kernel, &[losses, Slot::Out(0)], &params, [1, 1, 1]);
 }
 
 impl<F: Formula> Op for RowLossGrad<F> {

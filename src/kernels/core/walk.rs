@@ -4,6 +4,7 @@
 use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::held::{self, Cells};
+use crate::kernels::lanes::SUBGROUPS;
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -25,6 +26,10 @@ const STATISTICS_GROUP: &[Piece] = &[
     piece!("layers/batch_norm/moments.wgsl"),
     piece!("layers/batch_norm/statistics_group.wgsl"),
 ];
+/// What merges the moments of a workgroup's invocations.
+const MOMENTS_TREE: &[Piece] = &[piece!("common/lane.wgsl"), piece!("layers/batch_norm/moments_tree.wgsl")];
+const MOMENTS_SUBGROUPS: &[Piece] =
+    &[piece!("common/lane_subgroups.wgsl"), piece!("layers/batch_norm/moments_subgroups.wgsl")];
 const KEEP_PART: &[Piece] = &[piece!("layers/batch_norm/keep_part.wgsl")];
 const KEEP_WHOLE: &[Piece] = &[piece!("layers/batch_norm/keep_whole.wgsl")];
 const FINISH: &[Piece] = &[piece!("layers/batch_norm/moments.wgsl"), piece!("layers/batch_norm/finish.wgsl")];
@@ -212,7 +217,9 @@ impl<'a, 'b> Launcher<'a, 'b> {
     ) {
         let (whole, partial) = (self.walk.params.chunks <= 1, Slot::Work(0));
         let keep = if whole { KEEP_WHOLE } else { KEEP_PART };
-        let [lane, group] = [STATISTICS_LANE, STATISTICS_GROUP].map(|own| [counting, own, keep].concat());
+        let merged = if self.e.variant == SUBGROUPS { MOMENTS_SUBGROUPS } else { MOMENTS_TREE };
+        let lane = [counting, STATISTICS_LANE, keep].concat();
+        let group = [counting, STATISTICS_GROUP, merged, keep].concat();
         if whole {
             return self.chunks(statistics, [&lane, &group], &with_weights(&[x, mean, variance], weights));
         }

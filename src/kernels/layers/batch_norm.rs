@@ -20,7 +20,7 @@
 
 use crate::base::Result;
 use crate::device::Caps;
-use crate::kernels::norm::{self, After, Arriving, Backward, check, or_zeros, variants};
+use crate::kernels::norm::{self, After, Arriving, Backward, check, or_zeros, reducing, variants};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
@@ -120,7 +120,7 @@ impl Op for BatchNorm {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(&x[0], caps)
+        reducing(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -209,7 +209,7 @@ impl Op for BatchNormGrad {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(&x[0], caps)
+        reducing(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -254,7 +254,7 @@ impl Op for BatchNormEvalGrad {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(&x[0], caps)
+        reducing(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {

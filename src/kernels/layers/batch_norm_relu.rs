@@ -10,7 +10,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::Caps;
-use crate::kernels::norm::{self, After, Arriving, Backward, or_zeros, variants};
+use crate::kernels::norm::{self, After, Arriving, Backward, or_zeros, reducing};
 use crate::kernels::{Case, Fill};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
@@ -85,7 +85,7 @@ impl Op for BatchNormRelu {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(&x[0], caps)
+        reducing(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -155,7 +155,7 @@ impl Op for BatchNormReluGrad {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(&x[0], caps)
+        reducing(&x[0], caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {

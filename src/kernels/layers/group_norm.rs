@@ -7,7 +7,7 @@ use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
 use crate::kernels::norm::UNWEIGHTED;
 use crate::kernels::walk::{GROUP, LANE, Launcher, Layout, Walk};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, lanes};
 use crate::piece;
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 
@@ -86,7 +86,7 @@ impl GroupNorm {
 }
 
 fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec![LANE, GROUP] } else { vec![GROUP, LANE] }
+    lanes::and_subgroups(if caps.software { vec![LANE, GROUP] } else { vec![GROUP, LANE] }, caps)
 }
 
 impl Op for GroupNorm {
@@ -180,8 +180,9 @@ impl Op for GroupNormGrad {
         let ([dx, dweight, dbias], [partial, coefficients]) = ([0, 1, 2].map(Slot::Out), [0, 1].map(Slot::Work));
         let (groups, channels) = (e.x[2].shape.numel(), e.x[1].shape.numel());
         let walk = self.norm.channels(&e.x[0], e.variant);
+        let sum256 = lanes::sum256(e.variant);
         let mut l = Launcher::new(e, walk);
-        l.chunks("group_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
+        l.chunks("group_norm.sums", [SUMS_LANE, &[SUMS_GROUP, sum256].concat()], &[x, mean, dy, partial]);
         l.each("group_norm.grad_groups", GRAD_GROUPS, &[partial, weight, variance, coefficients], groups);
         l.each("group_norm.grad_affine", GRAD_AFFINE, &[partial, variance, dweight, dbias], channels);
         l.elements("group_norm.grad", [GRAD_LANE, GRAD_EACH], &[x, mean, dy, coefficients, dx], 5);

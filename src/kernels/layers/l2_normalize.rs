@@ -3,7 +3,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, units};
+use crate::kernels::{Case, Fill, lanes, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -25,9 +25,9 @@ params! {
 }
 
 const ROWS: &[Piece] = &[piece!("layers/l2_normalize/forward_rows.wgsl")];
-const GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/l2_normalize/forward_groups.wgsl")];
+const GROUPS: &[Piece] = &[piece!("layers/l2_normalize/forward_groups.wgsl")];
 const GRAD_ROWS: &[Piece] = &[piece!("layers/l2_normalize/grad_rows.wgsl")];
-const GRAD_GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/l2_normalize/grad_groups.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("layers/l2_normalize/grad_groups.wgsl")];
 
 impl Tape {
     /// The rows of x [N, D] divided by max(‖row‖, eps); PyTorch's eps is 1e-12.
@@ -36,17 +36,16 @@ impl Tape {
     }
 }
 
-/// `rows`: an invocation a row. `groups`: a workgroup a row.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
-}
-
 fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], buffers: &[Slot]) -> Result<()> {
     let [n, d] = e.x[0].shape.matrix("l2_normalize", "x")?;
     let whole = d.is_multiple_of(4);
     let params = Params { rows: n as u32, vectors: (if whole { d / 4 } else { d }) as u32, eps };
-    let (own, grid) = if e.variant == "rows" { (own[0], groups_1d(n.div_ceil(8))) } else { (own[1], groups_1d(n)) };
-    e.launch(Kernel::new(name, e.variant, units(whole)).followed_by(own), buffers, &params, grid);
+    let kernel = Kernel::new(name, e.variant, units(whole));
+    let (kernel, grid) = match e.variant {
+        "rows" => (kernel.followed_by(own[0]), groups_1d(n.div_ceil(8))),
+        _ => (kernel.followed_by(lanes::sum64(e.variant)).followed_by(own[1]), groups_1d(n)),
+    };
+    e.launch(kernel, buffers, &params, grid);
     Ok(())
 }
 
@@ -62,7 +61,7 @@ impl Op for L2Normalize {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -92,7 +91,7 @@ impl Op for L2NormalizeGrad {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

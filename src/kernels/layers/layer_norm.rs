@@ -6,7 +6,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, held, units};
+use crate::kernels::{Case, Fill, held, lanes, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -30,9 +30,9 @@ params! {
 }
 
 const ROWS: &[Piece] = &[piece!("layers/layer_norm/forward_rows.wgsl")];
-const GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/layer_norm/forward_groups.wgsl")];
+const GROUPS: &[Piece] = &[piece!("layers/layer_norm/forward_groups.wgsl")];
 const GRAD_ROWS: &[Piece] = &[piece!("layers/layer_norm/grad_rows.wgsl")];
-const GRAD_GROUPS: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/layer_norm/grad_groups.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("layers/layer_norm/grad_groups.wgsl")];
 const AFFINE_CHUNKS: &[Piece] = &[piece!("layers/layer_norm/affine_chunks.wgsl")];
 const AFFINE_FINISH: &[Piece] = &[piece!("layers/layer_norm/affine_finish.wgsl")];
 
@@ -42,11 +42,6 @@ impl Tape {
     pub fn layer_norm(&mut self, x: Var, weight: Var, bias: Var, eps: f32) -> Result<Var> {
         Ok(self.apply(LayerNorm { eps }, &[x, weight, bias])?[0])
     }
-}
-
-/// `rows`: an invocation a row. `groups`: a workgroup a row.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
 /// Units of a row, and whether they are whole vec4.
@@ -77,9 +72,12 @@ fn launch(
     let [n, d] = e.x[0].shape.matrix("layer_norm", "x")?;
     let (vectors, whole) = rows_of(d);
     let params = Params { rows: n as u32, vectors: vectors as u32, columns: d as u32, eps };
-    let (own, grid) = if e.variant == "rows" { (own[0], groups_1d(n.div_ceil(8))) } else { (own[1], groups_1d(n)) };
     let dtype = e.x[0].dtype;
-    let kernel = held::over_rows(name, e.variant, whole, dtype).followed_by(own);
+    let kernel = held::over_rows(name, e.variant, whole, dtype);
+    let (kernel, grid) = match e.variant {
+        "rows" => (kernel.followed_by(own[0]), groups_1d(n.div_ceil(8))),
+        _ => (kernel.followed_by(lanes::sum64(e.variant)).followed_by(own[1]), groups_1d(n)),
+    };
     e.launch(held::made(kernel, held::cells(whole), dtype, made), buffers, &params, grid);
     Ok(())
 }
@@ -110,7 +108,7 @@ impl Op for LayerNorm {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -145,7 +143,7 @@ impl Op for LayerNormGrad {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {

@@ -8,7 +8,7 @@
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece, groups_1d};
 use crate::kernels::epilogue::is_f32;
-use crate::kernels::{Case, Fill, held};
+use crate::kernels::{Case, Fill, held, lanes};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -36,10 +36,10 @@ params! {
 
 const ROWS: &[Piece] = &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_rows.wgsl")];
 const GROUPS: &[Piece] =
-    &[piece!("common/lse64.wgsl"), piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_groups.wgsl")];
+    &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_groups.wgsl")];
 const GRAD_ROWS: &[Piece] = &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_rows.wgsl")];
 const GRAD_GROUPS: &[Piece] =
-    &[piece!("common/sum64.wgsl"), piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
+    &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
 
 impl Tape {
     /// softmax(x / temperature) of f32 or f16 x [.., K] over the last axis: f32 [.., K].
@@ -67,20 +67,19 @@ impl Softmax {
         let (rows, whole) = (shape.numel() / k, k.is_multiple_of(4));
         let vectors = (if whole { k / 4 } else { k }) as u32;
         let params = Params { rows: rows as u32, vectors, inverse_temperature: 1.0 / self.temperature };
-        let (own, grid) =
-            if e.variant == "rows" { (own[0], groups_1d(rows.div_ceil(8))) } else { (own[1], groups_1d(rows)) };
-        let kernel = match made {
-            Some(at) => held::made(held::rows(name, e.variant, whole), held::cells(whole), dtype, at),
-            None => held::over_rows(name, e.variant, whole, dtype),
+        let (kernel, together) = match made {
+            Some(at) => {
+                let kernel = held::made(held::rows(name, e.variant, whole), held::cells(whole), dtype, at);
+                (kernel, lanes::sum64(e.variant))
+            }
+            None => (held::over_rows(name, e.variant, whole, dtype), lanes::lse64(e.variant)),
         };
-        let kernel = kernel.followed_by(own).with("LOG", u32::from(self.log));
-        e.launch(kernel, buffers, &params, grid);
+        let (kernel, grid) = match e.variant {
+            "rows" => (kernel.followed_by(own[0]), groups_1d(rows.div_ceil(8))),
+            _ => (kernel.followed_by(together).followed_by(own[1]), groups_1d(rows)),
+        };
+        e.launch(kernel.with("LOG", u32::from(self.log)), buffers, &params, grid);
     }
-}
-
-/// `rows`: an invocation a row. `groups`: a workgroup a row.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
 }
 
 impl Op for Softmax {
@@ -105,7 +104,7 @@ impl Op for Softmax {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {
@@ -138,7 +137,7 @@ impl Op for SoftmaxGrad {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

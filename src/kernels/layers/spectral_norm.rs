@@ -4,7 +4,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
-use crate::kernels::{Case, Fill, units};
+use crate::kernels::{Case, Fill, lanes, units};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -22,21 +22,15 @@ params! {
 
 const SIGMA_ROWS: &[Piece] =
     &[piece!("layers/spectral_norm/of_vectors.wgsl"), piece!("layers/spectral_norm/dots_rows.wgsl")];
-const SIGMA_GROUPS: &[Piece] = &[
-    piece!("common/sum64.wgsl"),
-    piece!("layers/spectral_norm/of_vectors.wgsl"),
-    piece!("layers/spectral_norm/dots_groups.wgsl"),
-];
+const SIGMA_GROUPS: &[Piece] =
+    &[piece!("layers/spectral_norm/of_vectors.wgsl"), piece!("layers/spectral_norm/dots_groups.wgsl")];
 const INNER_ROWS: &[Piece] =
     &[piece!("layers/spectral_norm/of_matrix.wgsl"), piece!("layers/spectral_norm/dots_rows.wgsl")];
-const INNER_GROUPS: &[Piece] = &[
-    piece!("common/sum64.wgsl"),
-    piece!("layers/spectral_norm/of_matrix.wgsl"),
-    piece!("layers/spectral_norm/dots_groups.wgsl"),
-];
+const INNER_GROUPS: &[Piece] =
+    &[piece!("layers/spectral_norm/of_matrix.wgsl"), piece!("layers/spectral_norm/dots_groups.wgsl")];
 const FORWARD: &[Piece] = &[piece!("layers/spectral_norm/forward.wgsl")];
 const GRAD: &[Piece] = &[piece!("layers/spectral_norm/grad.wgsl")];
-const TOTAL: &[Piece] = &[piece!("common/sum64.wgsl"), piece!("layers/spectral_norm/total.wgsl")];
+const TOTAL: &[Piece] = &[piece!("layers/spectral_norm/total.wgsl")];
 
 impl Tape {
     /// The weight f32 [M, …] over its largest singular value, as [M, K] with K the rest. States `u` [M] and `v` [K], f32,
@@ -70,11 +64,6 @@ impl Tape {
     }
 }
 
-/// `rows`: an invocation a row. `groups`: a workgroup a row.
-fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
-}
-
 /// Parameters of W [M, K], and what kernels over its rows begin with.
 fn sizes(w: &Type) -> Result<(Params, &'static [Piece])> {
     let [m, k] = w.shape.matrix("spectral_norm", "W")?;
@@ -87,9 +76,14 @@ fn sizes(w: &Type) -> Result<(Params, &'static [Piece])> {
 fn sum(e: &mut Emit<'_>, [rows, groups]: [&[Piece]; 2], buffers: &[Slot], [dots, total]: [Slot; 2]) -> Result<()> {
     let (params, units) = sizes(&e.x[0])?;
     let m = params.rows as usize;
-    let (own, grid) = if e.variant == "rows" { (rows, groups_1d(m.div_ceil(8))) } else { (groups, groups_1d(m)) };
-    e.launch(Kernel::new("spectral_norm.dots", e.variant, units).followed_by(own), buffers, &params, grid);
-    e.launch(Kernel::new("spectral_norm.total", "portable", TOTAL), &[dots, total], &params, [1, 1, 1]);
+    let (dot, sum64) = (Kernel::new("spectral_norm.dots", e.variant, units), lanes::sum64(e.variant));
+    let (dot, grid) = match e.variant {
+        "rows" => (dot.followed_by(rows), groups_1d(m.div_ceil(8))),
+        _ => (dot.followed_by(sum64).followed_by(groups), groups_1d(m)),
+    };
+    e.launch(dot, buffers, &params, grid);
+    let all = Kernel::new("spectral_norm.total", lanes::shared(e.variant), sum64).followed_by(TOTAL);
+    e.launch(all, &[dots, total], &params, [1, 1, 1]);
     Ok(())
 }
 
@@ -120,7 +114,7 @@ impl Op for SpectralNorm {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -156,7 +150,7 @@ impl Op for SpectralNormGrad {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        variants(caps)
+        lanes::row_variants(caps)
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {

@@ -7,6 +7,7 @@
 
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Piece};
+use crate::kernels::lanes::and_subgroups;
 use crate::kernels::row_loss::{self, Formula, Names, RowLoss, Rule, Walk, labelled, names};
 use crate::kernels::{Case, Fill, guarded};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
@@ -139,7 +140,7 @@ impl Op for ElrTargets {
     }
 
     fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        row_loss::variants(x[1].shape.dim(1), caps)
+        and_subgroups(row_loss::variants(x[1].shape.dim(1), caps), caps)
     }
 
     fn emit(&self, e: &mut Emit<'_>) -> Result<()> {

@@ -36,16 +36,19 @@ params! {
 const PARTIAL: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("common/tensors.wgsl"),
+    piece!("common/lane.wgsl"),
     piece!("common/sum64.wgsl"),
     piece!("common/squares.wgsl"),
     piece!("training/clip_grad_norm/partial.wgsl"),
 ];
 const FINISH: &[Piece] = &[
+    piece!("common/lane.wgsl"),
     piece!("common/sum64.wgsl"),
     piece!("training/clip_grad_norm/unscaled.wgsl"),
     piece!("training/clip_grad_norm/finish.wgsl"),
 ];
 const FINISH_SCALED: &[Piece] = &[
+    piece!("common/lane.wgsl"),
     piece!("common/sum64.wgsl"),
     piece!("training/clip_grad_norm/scaled.wgsl"),
     piece!("training/clip_grad_norm/finish.wgsl"),

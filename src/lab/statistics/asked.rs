@@ -11,7 +11,33 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 pub const COMMAND: [&str; 2] = ["kernels", "compiler"];
 
 /// What may be asked for, for errors: the driver itself has no list.
-const FAMILIES: &str = "Mesa 22.3 knows vega10, vega20, navi10, navi14, navi21 to navi24 and gfx1100, newer ones more";
+const FAMILIES: &str = "Mesa 22.3 knows vega10, vega20, navi10, navi14, navi21 to navi24 and gfx1100, and Mesa 25.0 also \
+                        gfx1101, gfx1102, gfx1103, gfx1150, gfx1151, gfx1200 and gfx1201";
+
+/// Families that have two names: that of the instructions, which compilers use, and that of the chip. RADV takes one, and
+/// which, depends on its version: gfx1100 became navi31.
+const TWO_NAMES: [[&str; 2]; 12] = [
+    ["gfx900", "vega10"],
+    ["gfx906", "vega20"],
+    ["gfx1010", "navi10"],
+    ["gfx1012", "navi14"],
+    ["gfx1030", "navi21"],
+    ["gfx1031", "navi22"],
+    ["gfx1032", "navi23"],
+    ["gfx1034", "navi24"],
+    ["gfx1100", "navi31"],
+    ["gfx1101", "navi32"],
+    ["gfx1102", "navi33"],
+    ["gfx1103", "phoenix"],
+];
+
+/// The names by which RADV may know a family, the one that was asked for first.
+fn names(family: &str) -> Vec<String> {
+    let same = |name: &&str| name.eq_ignore_ascii_case(family);
+    let both = TWO_NAMES.iter().find(|both| both.iter().any(&same));
+    let other = both.into_iter().flatten().filter(|name| !same(name)).map(|name| name.to_string());
+    std::iter::once(family.to_string()).chain(other).collect()
+}
 
 /// Whose compiler is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,22 +63,36 @@ impl Asked {
     /// # Errors
     /// [`Error::NoAdapter`] where there is no such device; [`Error::Failed`] where its driver tells nothing.
     pub fn start(program: &Path, whose: Whose) -> Result<Asked> {
-        let about = Driver { device: String::new(), driver: String::new() };
+        let about = Driver { device: String::new(), driver: String::new(), cooperative: Vec::new() };
         let mut asked = Asked { program: program.to_path_buf(), whose, running: None, about };
         asked.run()?;
         Ok(asked)
     }
 
     fn run(&mut self) -> Result<()> {
+        let Whose::Family(family, _) = &self.whose else { return self.run_as(None) };
+        let mut last = Ok(());
+        for name in names(family) {
+            last = self.run_as(Some(&name));
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Starts the process; `name` is what the driver may call the family.
+    fn run_as(&mut self, name: Option<&str>) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.args(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        match &self.whose {
-            Whose::InUse(name) => command.args(name.iter().flat_map(|n| ["--adapter", n])),
-            Whose::Family(family, driver) => {
-                command.env("RADV_FORCE_FAMILY", family);
+        match (&self.whose, name) {
+            (Whose::Family(_, driver), Some(name)) => {
+                command.env("RADV_FORCE_FAMILY", name);
                 // The name of the variable depends on the version of the loader.
                 command.env("VK_DRIVER_FILES", driver).env("VK_ICD_FILENAMES", driver)
             }
+            (Whose::InUse(adapter), _) => command.args(adapter.iter().flat_map(|n| ["--adapter", n])),
+            (Whose::Family(..), None) => &mut command,
         };
         let lost = || Error::Failed("the compiler's process has no pipes".to_string());
         let mut child = command.spawn().map_err(|e| Error::Failed(format!("{}: {e}", self.program.display())))?;
@@ -60,10 +100,9 @@ impl Asked {
         let mut output = BufReader::new(output);
         let about: Result<Driver, String> = line(&mut output).map_err(|why| self.no_compiler(&why))?;
         self.about = about.map_err(|why| self.no_compiler(&why))?;
-        if let Whose::Family(family, _) = &self.whose
-            && !self.about.device.to_lowercase().contains(&family.to_lowercase())
-        {
-            let device = &self.about.device;
+        let device = &self.about.device;
+        if name.is_some_and(|name| !device.to_lowercase().contains(&name.to_lowercase())) {
+            let family = self.family();
             return Err(Error::Usage(format!(
                 "--for {family}: the driver knows no such family ({device} came instead); {FAMILIES}"
             )));
@@ -138,4 +177,16 @@ pub fn radv() -> Option<PathBuf> {
         .collect();
     found.sort();
     found.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_has_the_names_of_its_instructions_and_of_its_chip() {
+        assert_eq!(names("gfx1100"), ["gfx1100", "navi31"]);
+        assert_eq!(names("Navi21"), ["Navi21", "gfx1030"]);
+        assert_eq!(names("gfx1201"), ["gfx1201"]);
+    }
 }

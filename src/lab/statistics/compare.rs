@@ -102,7 +102,9 @@ pub fn of_edit(compiler: &mut Asked, subjects: &[Subject], base: &[Row], edited:
 /// in both.
 pub fn compare(base: &Table, table: &Table) -> Result<(Vec<Change>, usize)> {
     for (family, driver) in &table.drivers {
-        if let Some(before) = base.drivers.get(family).filter(|d| *d != driver) {
+        if let Some(before) =
+            base.drivers.get(family).filter(|d| (&d.device, &d.driver) != (&driver.device, &driver.driver))
+        {
             return Err(Error::Usage(format!(
                 "the base was compiled for {family} by {} and this by {}; figures of two compilers say nothing of an edit",
                 before.driver, driver.driver
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn tables_of_two_compilers_are_not_compared() {
         let table = |driver: &str, rows: Vec<Row>| {
-            let driver = Driver { device: "AMD".into(), driver: driver.into() };
+            let driver = Driver { device: "AMD".into(), driver: driver.into(), cooperative: Vec::new() };
             Table { schema: SCHEMA.into(), drivers: BTreeMap::from([("gfx1100".into(), driver)]), rows }
         };
         let base = table("radv Mesa 22.3.6", vec![row(0, 8, 5000)]);

@@ -1,5 +1,7 @@
 //! Reads the assembly of AMD's GPUs as Mesa prints it: instructions by kind, and what one round of each innermost loop
-//! issues. Other assemblies are not read, so that nothing is counted wrongly.
+//! issues. Mesa prints what LLVM disassembles, and for a family that this LLVM does not know its own compiler's program, in
+//! which results stand before the instruction (`v1: %5:v[3] = v_add_f32 …`). Other assemblies are not read, so that nothing
+//! is counted wrongly.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +9,31 @@ use serde::{Deserialize, Serialize};
 const QUARTER_RATE: [&str; 10] =
     ["v_rcp", "v_rsq", "v_sqrt", "v_exp", "v_log", "v_sin", "v_cos", "v_mul_lo", "v_mul_hi", "v_mad_u"];
 
+/// How multiply-adds of f32 begin, with or without a rounding in between, one of their factors a constant or not.
+const MULTIPLY_ADDS: [&str; 10] = [
+    "v_fma_f32",
+    "v_fmac_f32",
+    "v_fmaak_f32",
+    "v_fmamk_f32",
+    "v_mad_f32",
+    "v_mac_f32",
+    "v_pk_fma",
+    "v_dot2",
+    "v_dual_fmac",
+    "v_dual_fma",
+];
+
+/// The vector cycles of a product of matrices, as Mesa's own estimate of latency has them.
+const MATRIX_CYCLES: u32 = 32;
+
 /// Instructions by kind.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Counts {
-    /// Multiply-adds of f32, and products of matrices.
+    /// Multiply-adds of f32.
     pub fma: u32,
+    /// Products of matrices that a subgroup holds together (`v_wmma`), each of which counts as 32 multiply-adds below.
+    #[serde(default)]
+    pub matrix: u32,
     /// Other vector arithmetic at full rate.
     pub vector: u32,
     /// Vector arithmetic at a quarter of the rate: reciprocals, roots, exponentials, sines, 32-bit integer products.
@@ -36,25 +58,34 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The share of multiply-adds in the cycles of vector arithmetic, 0 to 1; none without vector arithmetic.
-    pub fn fma_share(&self) -> Option<f64> {
-        let cycles = self.fma + self.vector + 4 * self.quarter_rate;
-        (cycles > 0).then(|| f64::from(self.fma) / f64::from(cycles))
+    /// The cycles of multiply-adds, those of matrices included.
+    pub fn fma_cycles(&self) -> u32 {
+        self.fma + MATRIX_CYCLES * self.matrix
     }
 
-    /// Reads and writes of workgroup memory and buffers for each multiply-add; none without multiply-adds.
+    /// The share of multiply-adds in the cycles of vector arithmetic, 0 to 1; none without vector arithmetic.
+    pub fn fma_share(&self) -> Option<f64> {
+        let cycles = self.fma_cycles() + self.vector + 4 * self.quarter_rate;
+        (cycles > 0).then(|| f64::from(self.fma_cycles()) / f64::from(cycles))
+    }
+
+    /// Reads and writes of workgroup memory and buffers for each cycle of multiply-adds; none without multiply-adds.
     pub fn loads_per_fma(&self) -> Option<f64> {
-        (self.fma > 0).then(|| f64::from(self.workgroup + self.memory) / f64::from(self.fma))
+        let cycles = self.fma_cycles();
+        (cycles > 0).then(|| f64::from(self.workgroup + self.memory) / f64::from(cycles))
     }
 
     fn count(&mut self, op: &str) {
         let begins = |names: &[&str]| names.iter().any(|n| op.starts_with(n));
         let kind = match op {
-            _ if begins(&["v_fma_f32", "v_fmac_f32", "v_pk_fma", "v_dot2", "v_wmma", "v_dual_fmac"]) => &mut self.fma,
+            _ if begins(&MULTIPLY_ADDS) => &mut self.fma,
+            _ if begins(&["v_wmma", "v_swmma"]) => &mut self.matrix,
             _ if begins(&["ds_"]) => &mut self.workgroup,
             _ if begins(&["buffer_", "global_", "flat_"]) => &mut self.memory,
             _ if begins(&["scratch_"]) => &mut self.scratch,
-            _ if begins(&["s_waitcnt"]) => &mut self.waits,
+            _ if is_wait(op) => &mut self.waits,
+            // Since gfx12 a barrier is two instructions, to say that one is there and to wait for the others.
+            "s_barrier_wait" => &mut self.scalar,
             _ if begins(&["s_barrier"]) => &mut self.barriers,
             _ if begins(&["s_cbranch"]) => &mut self.branches,
             // Products of 24 bits run at full rate.
@@ -72,7 +103,7 @@ impl Counts {
         let mut round_trips = || {
             let mut trips = 0;
             for (op, operands) in ops.clone() {
-                let awaited = loaded && op.starts_with("s_waitcnt") && operands.contains("vmcnt");
+                let awaited = loaded && is_wait(op) && (op.contains("loadcnt") || operands.contains("vmcnt"));
                 trips += u32::from(awaited);
                 let loads = ["buffer_load", "global_load", "flat_load"].iter().any(|n| op.starts_with(n));
                 loaded = loads || (loaded && !awaited);
@@ -84,6 +115,12 @@ impl Counts {
         ops.for_each(|(op, _)| counts.count(op));
         counts
     }
+}
+
+/// Whether an instruction waits for memory. Since gfx12 each kind of memory has one of its own (`s_wait_loadcnt`,
+/// `s_wait_dscnt`, …); `s_waitcnt_depctr` waits for arithmetic.
+fn is_wait(op: &str) -> bool {
+    (op.starts_with("s_waitcnt") && op != "s_waitcnt_depctr") || (op.starts_with("s_wait_") && op.contains("cnt"))
 }
 
 /// A loop that holds no other.
@@ -108,7 +145,7 @@ struct Block<'a> {
     ops: Vec<(&'a str, &'a str)>,
 }
 
-/// Reads an assembly in blocks `BB0:`, `BB1:`, …; none where it has no such blocks.
+/// Reads an assembly in blocks `BB0:`, `BB1:`, … (`BB0` in a program of Mesa's compiler); none where it has no such blocks.
 pub fn read(assembly: &str) -> Option<Assembly> {
     let blocks = blocks(assembly);
     let place = |name: &str| blocks.iter().position(|b| b.name == name);
@@ -117,7 +154,8 @@ pub fn read(assembly: &str) -> Option<Assembly> {
     for (at, block) in blocks.iter().enumerate() {
         let jumps = block.ops.iter().filter(|(op, _)| op.starts_with("s_cbranch") || op.starts_with("s_branch"));
         for (_, operands) in jumps {
-            let target = operands.split([' ', ',']).find(|word| word.starts_with("BB")).and_then(place);
+            let words = operands.split([' ', ',']).map(|word| word.trim_start_matches("block:"));
+            let target = words.into_iter().find(|word| word.starts_with("BB")).and_then(place);
             let Some(start) = target.filter(|start| *start <= at) else { continue };
             match spans.iter_mut().find(|s| s.0 == start) {
                 Some(span) => span.1 = at,
@@ -144,7 +182,8 @@ fn blocks(assembly: &str) -> Vec<Block<'_>> {
         if let Some(name) = line.split(':').next().filter(is_block) {
             blocks.push(Block { name, ops: Vec::new() });
         } else if let (Some(block), true) = (blocks.last_mut(), line.starts_with([' ', '\t'])) {
-            let (op, operands) = line.trim_start().split_once(' ').unwrap_or((line.trim(), ""));
+            let text = line.rsplit_once(" = ").map_or(line, |(_results, text)| text).trim();
+            let (op, operands) = text.split_once(' ').unwrap_or((text, ""));
             if op.starts_with(['v', 's', 'd', 'b', 't', 'g', 'f']) && op.contains('_') {
                 block.ops.push((op, operands));
             }
@@ -187,6 +226,39 @@ mod tests {
         assert_eq!(of(&[load, load, some, all].concat()), 1);
         assert_eq!(of(&[load, all, load, all].concat()), 2);
         assert_eq!(of(&[all, load, "\ts_waitcnt lgkmcnt(0)\n"].concat()), 1, "the next round waits for it");
+    }
+
+    /// gfx1201 as Mesa 25.0.7 prints it beside LLVM 15, which does not know it.
+    #[test]
+    fn a_program_of_mesa_s_compiler_is_read_as_its_disassembly_is() {
+        let text = "\nShader disassembly is not supported in the current configuration, falling back to print_program.\n\
+            \nAfter lowering to hw instructions:\nACO shader stage: SW (CS), HW (COMPUTE_SHADER)\nBB0\n\
+            /* logical preds: / linear preds: / kind: uniform, top-level, */\n\ts_wait_kmcnt imm:0\n\
+            \t s2: %16:s[6-7] = s_buffer_load_dwordx2 %14:s[8-11], 0\n\
+            \t s1: %17:s[12],  s1: %626:scc = s_lshr_b32 %624:s[6], 5\nBB1\n\
+            /* logical preds: BB0, BB1, / linear preds: BB0, BB1, / kind: uniform, loop-header, */\n\
+            \ts_waitcnt_depctr sa_sdst(0)\n\t v1: %9:v[40] = buffer_load_dword %8:s[0-3], %7:v[9], 0 offen storage:buffer\n\
+            \ts_wait_loadcnt imm:0\n\t v1: (precise)%585:v[92] = v_fmac_f32 %1845:v[97], %1854:v[106], %316:v[92]\n\
+            \t v4: %525:v[0-3] = v_wmma_f32_16x16x16_f16 (latekill)%524:v[24-31], (latekill)%522:v[48-55], %523:v[0-3]\n\
+            \tds_write_b32 %1:v[0], %2:v[1] storage:shared\n\ts_wait_dscnt imm:0\n\ts_barrier_signal -1\n\
+            \ts_barrier_wait imm:65535\n\ts_cbranch_scc1 block:BB1\nBB2\n/* kind: */\n\ts_endpgm\n";
+        let read = read(text).unwrap();
+        let walk = Counts {
+            fma: 1,
+            matrix: 1,
+            workgroup: 1,
+            memory: 1,
+            scalar: 2, // the wait for arithmetic, and that of a barrier, which is counted where it is signalled
+            branches: 1,
+            waits: 2,
+            round_trips: 1,
+            barriers: 1,
+            ..Counts::default()
+        };
+        assert_eq!(read.loops, [Loop { block: "BB1".into(), counts: walk }]);
+        assert_eq!(read.counts, Counts { scalar: 5, waits: 3, ..walk });
+        assert_eq!(walk.fma_share(), Some(1.0));
+        assert_eq!(walk.loads_per_fma(), Some(2.0 / 33.0), "a product of matrices takes 32 cycles");
     }
 
     #[test]
