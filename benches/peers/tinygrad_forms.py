@@ -33,7 +33,7 @@ def batch_norm(t, f):
     """Batch norm with the statistics of the batch, as tinygrad.nn.BatchNorm takes them in training."""
     x = t["x"]
     mean = x.mean((0, 2, 3))
-    var = (x - mean.reshape(1, -1, 1, 1)).square().mean((0, 2, 3))
+    var = (x - mean.detach().reshape(1, -1, 1, 1)).square().mean((0, 2, 3))
     return x.batchnorm(t["weight"], t["bias"], mean, (var + f.get("eps", 1e-5)).rsqrt())
 
 

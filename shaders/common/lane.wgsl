@@ -1,4 +1,4 @@
-// A lane of a workgroup, as those helpers know it that put numbers of all lanes together.
+// A lane of a workgroup, for the helpers that put numbers of all lanes together.
 struct Lane {
     @builtin(local_invocation_index) at: u32,
 }

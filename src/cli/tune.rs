@@ -153,8 +153,8 @@ fn summary(table: &Table, path: &std::path::Path) -> String {
     lines.join("\n") + "\n"
 }
 
-/// How often the candidate that the model of flops and bytes expects to be the fastest was it, and what it cost at worst
-/// to take it unraced. Nothing is said where no op has two raced candidates with an estimate.
+/// How often the candidate that the model of flops and bytes expects to be the fastest was the fastest of those that it
+/// estimates, and what it cost at worst to take it unraced. Nothing is said where no op has two raced candidates with an estimate.
 fn foresight(table: &Table) -> Option<String> {
     let mut costs = Vec::new();
     for e in table.entries.values() {
@@ -172,7 +172,9 @@ fn foresight(table: &Table) -> Option<String> {
         true => String::new(),
         false => format!("; elsewhere its choice took up to {worst:.2} times as long"),
     };
-    Some(format!("the model of flops and bytes expected the fastest in {right} of {all} ops{elsewhere}"))
+    Some(format!(
+        "of the candidates that it estimates, the model of flops and bytes expected the fastest in {right} of {all} ops{elsewhere}"
+    ))
 }
 
 #[cfg(test)]
@@ -203,7 +205,10 @@ mod tests {
         table.entries.insert("right".into(), op(&[("a", 1.0, Some(2.0)), ("b", 3.0, Some(2.5)), ("c", 0.9, None)]));
         table.entries.insert("wrong".into(), op(&[("a", 1.0, Some(2.0)), ("b", 1.5, Some(1.0))]));
         let said = foresight(&table).unwrap();
-        assert!(said.contains("the fastest in 1 of 2 ops; elsewhere its choice took up to 1.50 times as long"), "{said}");
+        assert!(
+            said.contains("the fastest in 1 of 2 ops; elsewhere its choice took up to 1.50 times as long"),
+            "{said}"
+        );
         assert!(summary(&table, "k.json".as_ref()).ends_with(&format!("{said}\n3 ops in k.json\n")));
     }
 }

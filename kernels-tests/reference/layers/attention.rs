@@ -19,7 +19,9 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     };
     let [b, t, row] = [0, 1, 2].map(|i| x[0].dim(i));
     let e = row / (3 * heads);
-    let places = |[p, q, r, s]: [usize; 4]| (0..p * q * r * s).map(move |i| [i / (q * r * s), i / (r * s) % q, i / s % r, i % s]);
+    let places = |[p, q, r, s]: [usize; 4]| {
+        (0..p * q * r * s).map(move |i| [i / (q * r * s), i / (r * s) % q, i / s % r, i % s])
+    };
     let part = |i: usize| {
         let f = places([b, heads, t, e]).map(|[n, h, j, d]| x[0].f[(((n * t + j) * 3 + i) * heads + h) * e + d]);
         Tensor { shape: Shape::from([b, heads, t, e]), f: f.collect(), u: Vec::new() }

@@ -132,7 +132,11 @@ impl Attention {
         };
         let [b, t, row] = [b, t, row].map(|d| d as usize);
         if heads == 0 || heads > row || !row.is_multiple_of(3 * heads) {
-            let what = format!("qkv {}: q, k and v of {heads} heads do not divide {row} elements", qkv.shape);
+            let what = format!(
+                "qkv {}: q, k and v of {heads} heads do not divide {row} elements; give a multiple of {}",
+                qkv.shape,
+                3 * heads.max(1)
+            );
             return Err(Error::shape("attention", what));
         }
         Ok([b, heads, t, row / (3 * heads)])
@@ -171,8 +175,10 @@ impl Op for Attention {
             None => self.expect_three(x)?,
         };
         if e > LARGEST_HEAD || x[..self.tensors()].iter().any(|ty| ty.shape.numel() == 0) {
-            let shown: Vec<String> = x[..self.tensors()].iter().map(|ty| ty.shape.to_string()).collect();
-            let what = format!("{}: a head has 1 to {LARGEST_HEAD} elements, and none is empty", shown.join(" to "));
+            let names = if self.packed.is_some() { &["qkv"][..] } else { &["q", "k", "v"] };
+            let shown: Vec<_> = names.iter().zip(x).map(|(name, ty)| format!("{name} {}", ty.shape)).collect();
+            let shown = shown.join(", ");
+            let what = format!("{shown}: a head has {e} elements; use 1 to {LARGEST_HEAD}, and no empty tensor");
             return Err(Error::shape("attention", what));
         }
         if let Some(lengths) = x.get(self.tensors()).filter(|l| **l != Type::u32([b])) {

@@ -35,11 +35,9 @@ params! {
 }
 
 const ROWS: &[Piece] = &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_rows.wgsl")];
-const GROUPS: &[Piece] =
-    &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_groups.wgsl")];
+const GROUPS: &[Piece] = &[piece!("layers/softmax/result.wgsl"), piece!("layers/softmax/forward_groups.wgsl")];
 const GRAD_ROWS: &[Piece] = &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_rows.wgsl")];
-const GRAD_GROUPS: &[Piece] =
-    &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
+const GRAD_GROUPS: &[Piece] = &[piece!("layers/softmax/slope.wgsl"), piece!("layers/softmax/grad_groups.wgsl")];
 
 impl Tape {
     /// softmax(x / temperature) of f32 or f16 x [.., K] over the last axis: f32 [.., K].

@@ -15,7 +15,8 @@ params! {
     struct Params { rows: u32, classes: u32 }
 }
 
-const FORWARD: &[Piece] = &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("losses/correct/forward.wgsl")];
+const FORWARD: &[Piece] =
+    &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("losses/correct/forward.wgsl")];
 
 impl Tape {
     /// Weighted count of rows of logits [N, K] whose first largest entry is at labels u32 [N]: an f32 [1].

@@ -41,7 +41,12 @@ const PARTIAL: &[Piece] = &[
     piece!("common/squares.wgsl"),
     piece!("training/lars/partial.wgsl"),
 ];
-const TRUST: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("training/lars/trust.wgsl")];
+const TRUST: &[Piece] = &[
+    piece!("common/index.wgsl"),
+    piece!("common/lane.wgsl"),
+    piece!("common/sum64.wgsl"),
+    piece!("training/lars/trust.wgsl"),
+];
 const FREE: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("common/tensors.wgsl"),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct Needs {
     /// The least values of limits.
     pub limits: BTreeMap<&'static str, u64>,
-    /// Features.
+    /// Features of a device or of the language.
     pub features: BTreeSet<&'static str>,
 }
 
@@ -58,12 +58,19 @@ impl Needs {
     }
 }
 
-/// The features that a kernel's text needs. Comments say their names, too.
+/// Whether a kernel counts on the size of subgroups. One that asks for their number takes any size.
+pub(super) fn counts_on_lanes(recording: &Recording) -> bool {
+    let needs = recording.kernels.iter().map(|kernel| features(kernel.wgsl()));
+    needs.into_iter().any(|needs| needs.contains(&"subgroups") && !needs.contains(&"subgroup_id"))
+}
+
+/// The features that a kernel's text needs, of a device or, as `subgroup_id`, of the language. Comments say their names, too.
 fn features(wgsl: &str) -> Vec<&'static str> {
     let code = || wgsl.lines().map(|line| line.split("//").next().unwrap_or_default());
     let subgroups = code().any(|line| line.contains("subgroup"));
+    let numbered = code().any(|line| ["subgroup_id", "num_subgroups"].iter().any(|name| line.contains(name)));
     let halves = code().any(|line| line.trim_start().starts_with("enable ") && line.contains("f16"));
-    [(subgroups, "subgroups"), (halves, "shader-f16")]
+    [(subgroups, "subgroups"), (numbered, "subgroup_id"), (halves, "shader-f16")]
         .into_iter()
         .filter_map(|(has, name)| has.then_some(name))
         .collect()
@@ -124,5 +131,6 @@ mod tests {
         assert_eq!(features("// in a subgroup\nfn main() {} // enable f16;"), [""; 0]);
         assert_eq!(features("enable f16;\nlet w = subgroupBroadcast(a, 0u);"), ["subgroups", "shader-f16"]);
         assert_eq!(features("fn main(@builtin(subgroup_invocation_id) lane: u32) {}"), ["subgroups"]);
+        assert_eq!(features("fn main(@builtin(num_subgroups) all: u32) {}"), ["subgroups", "subgroup_id"]);
     }
 }

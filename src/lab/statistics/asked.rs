@@ -71,14 +71,14 @@ impl Asked {
 
     fn run(&mut self) -> Result<()> {
         let Whose::Family(family, _) = &self.whose else { return self.run_as(None) };
-        let mut last = Ok(());
+        let mut failed = None;
         for name in names(family) {
-            last = self.run_as(Some(&name));
-            if last.is_ok() {
-                break;
+            match self.run_as(Some(&name)) {
+                Ok(()) => return Ok(()),
+                Err(e) => failed = failed.or(Some(e)), // what the name that was given met
             }
         }
-        last
+        failed.map_or(Ok(()), Err)
     }
 
     /// Starts the process; `name` is what the driver may call the family.

@@ -10,13 +10,17 @@ const QUARTER_RATE: [&str; 10] =
     ["v_rcp", "v_rsq", "v_sqrt", "v_exp", "v_log", "v_sin", "v_cos", "v_mul_lo", "v_mul_hi", "v_mad_u"];
 
 /// How multiply-adds of f32 begin, with or without a rounding in between, one of their factors a constant or not.
-const MULTIPLY_ADDS: [&str; 10] = [
+const MULTIPLY_ADDS: [&str; 14] = [
     "v_fma_f32",
     "v_fmac_f32",
     "v_fmaak_f32",
     "v_fmamk_f32",
     "v_mad_f32",
     "v_mac_f32",
+    "v_madak_f32",
+    "v_madmk_f32",
+    "v_fma_mix",
+    "v_mad_mix",
     "v_pk_fma",
     "v_dot2",
     "v_dual_fmac",
@@ -226,6 +230,16 @@ mod tests {
         assert_eq!(of(&[load, load, some, all].concat()), 1);
         assert_eq!(of(&[load, all, load, all].concat()), 2);
         assert_eq!(of(&[all, load, "\ts_waitcnt lgkmcnt(0)\n"].concat()), 1, "the next round waits for it");
+    }
+
+    #[test]
+    fn every_form_of_a_multiply_add_is_one() {
+        let of =
+            |name: &str| read(&format!("BB0:\n\t{name} v1, v2, v3 ; 0\n\ts_cbranch_scc1 BB0 ; bfa2\n")).unwrap().counts;
+        for name in ["v_fmaak_f32", "v_fmamk_f32", "v_madak_f32", "v_madmk_f32", "v_mac_f32_e32", "v_fma_mix_f32"] {
+            assert_eq!((of(name).fma, of(name).vector), (1, 0), "{name}");
+        }
+        assert_eq!((of("v_mul_f32_e32").fma, of("v_mul_f32_e32").vector), (0, 1));
     }
 
     /// gfx1201 as Mesa 25.0.7 prints it beside LLVM 15, which does not know it.

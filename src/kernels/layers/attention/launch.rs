@@ -42,11 +42,8 @@ params! {
 }
 
 const PLACES: &[Piece] = &[piece!("common/index.wgsl"), piece!("layers/attention/strides.wgsl")];
-const PARAMS: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("layers/attention/strides.wgsl"),
-    piece!("layers/attention/params.wgsl"),
-];
+const PARAMS: &[Piece] =
+    &[piece!("common/index.wgsl"), piece!("layers/attention/strides.wgsl"), piece!("layers/attention/params.wgsl")];
 /// Keys that all count, and keys with lengths.
 const ALL_KEYS: &[Piece] = &[piece!("layers/attention/all_keys.wgsl")];
 const KEY_LENGTHS: &[Piece] = &[piece!("layers/attention/key_lengths.wgsl")];
@@ -183,8 +180,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
     /// Launches over blocks of rows, or over single elements where `blocks` is 0. Rows are those of `z`, in units of `unit`
     /// elements.
     fn launch(&mut self, kernel: Kernel, buffers: &[Slot], (z, unit): (Sizes, usize), blocks: usize, groups: usize) {
-        let [heads, total, t, s, width, blocks] =
-            [z.heads, z.total, z.t, z.s, z.e / unit, blocks].map(|v| v as u32);
+        let [heads, total, t, s, width, blocks] = [z.heads, z.total, z.t, z.s, z.e / unit, blocks].map(|v| v as u32);
         let (causal, scale) = (u32::from(self.causal), self.scale);
         let [q, k, v, y] = [Part::Q, Part::K, Part::V, Part::Y].map(|part| z.strides(part, unit));
         let params = Params { heads, total, t, s, width, blocks, causal, scale, q, k, v, y };

@@ -10,7 +10,7 @@
 mod data;
 mod expected;
 
-use super::browser::{Texts, json};
+use super::browser::{Texts, counts_on_lanes, json};
 use crate::base::{Error, Progress, Result};
 use crate::device::{Caps, Gpu, GpuOptions, Tree};
 use crate::kernels::Recorded;
@@ -225,7 +225,8 @@ impl Building<'_> {
         } else {
             self.check(subject, planned, values, &written)?;
         }
-        Ok(PlanPage { recording: self.texts.shared(&recording)?, lanes: caps.subgroup.map(|s| s.0), rows })
+        let lanes = caps.subgroup.filter(|_| counts_on_lanes(&recording)).map(|s| s.0);
+        Ok(PlanPage { recording: self.texts.shared(&recording)?, lanes, rows })
     }
 
     /// Runs a plan here and notes its wrong values.

@@ -179,7 +179,7 @@ async function deviceForAll() {
 /** Why a plan cannot run on this device, in a sentence; "" if it can. */
 function lacking({ recording, lanes }, device, adapter) {
   const { limits, features } = recording.needs;
-  const feature = features.find((f) => !device.features.has(f));
+  const feature = features.find((f) => !device.features.has(f) && !navigator.gpu.wgslLanguageFeatures?.has(f));
   if (feature) return `it needs ${feature}, which is not offered here.`;
   const sizes = [adapter.info?.subgroupMinSize, adapter.info?.subgroupMaxSize];
   if (lanes && features.includes("subgroups") && sizes.some((size) => size !== lanes)) {
