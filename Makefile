@@ -61,10 +61,12 @@ tint: build ## give every kernel to Chromium's WGSL compiler
 	fi
 
 # What CI has no time for: new hostile files for every reader (CASES of them; the seed is printed), every kind of damage
-# to every file of a study under every command, every variant and random cases on the second driver, Chromium's compiler.
+# to every file of a study under every command, every case of the variant `subgroups`, every variant and random cases on the
+# second driver, Chromium's compiler.
 CASES ?= 1000000
 test-long: setup tint ## try a million hostile files, every damage to a study, and all cases on a second driver
 	FUZZ_CASES=$(CASES) DAMAGE=all cargo test --release --test fuzz --test damage
+	VARIANTS=all cargo test --release --test kernels -- ::subgroups
 	$(MAKE) test-swiftshader VARIANTS=all
 # The gradient of nce_rce lies 1 % past what the random sizes allow there. Why is not known.
 	$(MAKE) test-swiftshader THERE="-- 'T1 random' --skip 'T1 random sizes nce_rce'"
