@@ -107,6 +107,8 @@ impl Job<'_> {
         let dims = |v: &Var| tape.shape(*v).dims().iter().map(|&d| d as usize).collect::<Vec<_>>();
         let dims: Vec<Vec<usize>> = vars.iter().map(dims).collect();
         vars.iter().enumerate().for_each(|(i, var)| tape.output(&format!("seen{i}"), *var));
+        // What the step would do to the weights and statistics is not wanted, nor the pass of the network that it takes.
+        tape.forget_assigns();
         let schedule = self.schedule(&tape)?;
         let mut feed = Feed::new();
         for name in &schedule.scalars {
@@ -288,6 +290,12 @@ mod tests {
                 "the view before patches are hidden"
             );
             assert_ne!(sheet.seen[1].values, sheet.seen[0].values);
+            // The network does not run: its maps of 256 images (256 MiB each) are more than the adapter binds.
+            let large = "[data]\nstore_size = 64\nimage_size = 64\n[pretraining]\nbatch_size = 256\n";
+            let large = super::super::Config::parse("t", large).unwrap();
+            let job = Job { config: &large, kernels: Default::default(), ..job };
+            let sheet = job.views("phantom:covid?train=256&val=8&test=8", "simclr", (0, 0), 3).unwrap();
+            assert_eq!(sheet.seen[1].dims, [3, 1, 64, 64]);
         });
     }
 }
