@@ -103,7 +103,8 @@ pub(super) fn expect_usable(config: &Config, data_root: &Path) -> Result<()> {
         begun = false;
     }
     study::expect_usable(config, data_root, &specs, begun)?;
-    let mut there = cells(config);
+    // A grid may have a million cells, so they are made only where some of them start from files.
+    let mut there = if config.pretraining.weights.is_empty() { Vec::new() } else { cells(config) };
     there.retain(|cell| cell.weights.as_ref().is_some_and(|file| data_root.join(&**file).exists()));
     let files = config.pretraining.weights.values().flatten();
     files.filter(|file| !data_root.join(file).exists()).for_each(|file| absent(file));

@@ -7,7 +7,6 @@ use crate::base::{Error, Result};
 use crate::study::results::CellResult;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
@@ -96,8 +95,15 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         let start = out.len();
         for (c, (&w, &right)) in widths.iter().zip(&right).enumerate() {
             let (gap, cell) = (if c == 0 { "" } else { "  " }, row.get(c).map_or("".into(), |t| shown(t)));
-            // Writing to a text cannot fail.
-            let _ = if right { write!(out, "{gap}{cell:>w$}") } else { write!(out, "{gap}{cell:<w$}") };
+            let space = std::iter::repeat_n(' ', w - cell.chars().count().min(w));
+            out.push_str(gap);
+            if right {
+                out.extend(space);
+                out.push_str(&cell);
+            } else {
+                out.push_str(&cell);
+                out.extend(space);
+            }
         }
         out.truncate(start + out[start..].trim_end().len());
         out.push('\n');
