@@ -31,7 +31,7 @@ const FIRST: &str = "first";
 
 /// A variant that no adapter runs first, and how many cases of an op try it in a short run. With VARIANTS=all in the
 /// environment all do.
-const SELDOM: (&str, usize) = ("subgroups", 2);
+const SELDOM: (&str, usize) = ("subgroups", 1);
 
 /// One trial for each op, case and variant. With VARIANTS=first in the environment it is one for each op and case, of
 /// what the adapter would run: on a second driver there is no time for all.
