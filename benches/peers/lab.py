@@ -193,6 +193,42 @@ def git(*words):
     return out.stdout.strip()
 
 
+def arguments(parser):
+    """Adds what every peer takes and reads the command line. `rule` says when a row has enough samples."""
+    parser.add_argument("set", help="a set of benches/sets, or a TOML file")
+    parser.add_argument("--filter", default="", help="only cases with this text in 'op name'")
+    parser.add_argument("--seconds", type=float, default=Rule.seconds, help="the least seconds of a row")
+    parser.add_argument("--time-limit", type=float, default=Rule.limit, help="the most seconds of a row")
+    parser.add_argument("--json", help="write the report there")
+    parser.add_argument("--check", help="only compare shapes, flops and bytes with this report of `wgslab bench`")
+    a = parser.parse_args()
+    a.rule = Rule(seconds=a.seconds, limit=max(a.seconds, a.time_limit))
+    return a
+
+
+def run(a, environment, rows_of, refused):
+    """Measures the cases of a set by `rows_of(op, table)` and shows, writes or checks the report. A case that ends with one
+    of the errors `refused` is listed as skipped."""
+    made = {"schema": SCHEMA, "environment": environment, "reference": None, "rows": [], "skipped": []}
+    for op, table in load_set(a.set):
+        if a.filter not in f"{op} {table['name']}":
+            continue
+        try:
+            made["rows"] += rows_of(op, table)
+        except refused as e:
+            made["skipped"].append({"op": op, "case": table["name"], "why": str(e)})
+        except KeyError as e:
+            fail(f"{a.set}: {e.args[0]}")
+    if not made["rows"]:
+        why = next((f"{s['op']} {s['case']}: {s['why']}" for s in made["skipped"]), "no case was asked for")
+        fail(f"nothing could be measured; {why}")
+    if a.check:
+        sys.exit(0 if check(made, a.check) else 1)
+    show(made)
+    if a.json:
+        save(made, a.json)
+
+
 def save(report, path):
     """Writes a report whole or not at all."""
     path = Path(path)

@@ -140,33 +140,10 @@ def environment():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", help="a set of benches/sets, or a TOML file")
-    parser.add_argument("--filter", default="", help="only cases with this text in 'op name'")
-    parser.add_argument("--seconds", type=float, default=lab.Rule.seconds, help="the least seconds of a row")
-    parser.add_argument("--time-limit", type=float, default=lab.Rule.limit, help="the most seconds of a row")
-    parser.add_argument("--json", help="write the report there")
-    parser.add_argument("--check", help="only compare shapes, flops and bytes with this report of `wgslab bench`")
-    a = parser.parse_args()
-    a.rule = lab.Rule(seconds=a.seconds, limit=max(a.seconds, a.time_limit))
-    report = {"schema": lab.SCHEMA, "environment": environment(), "reference": None, "rows": [], "skipped": []}
+    a = lab.arguments(parser)
+    refused = (Unsupported, MemoryError, NotImplementedError)
     with Context(TRAINING=1):
-        for op, table in lab.load_set(a.set):
-            if a.filter not in f"{op} {table['name']}":
-                continue
-            try:
-                report["rows"] += rows_of(op, table, a)
-            except (Unsupported, MemoryError, NotImplementedError) as e:
-                report["skipped"].append({"op": op, "case": table["name"], "why": str(e)})
-            except KeyError as e:
-                lab.fail(f"{a.set}: {e.args[0]}")
-    if not report["rows"]:
-        why = next((f"{s['op']} {s['case']}: {s['why']}" for s in report["skipped"]), "no case was asked for")
-        lab.fail(f"nothing could be measured; {why}")
-    if a.check:
-        raise SystemExit(0 if lab.check(report, a.check) else 1)
-    lab.show(report)
-    if a.json:
-        lab.save(report, a.json)
+        lab.run(a, environment(), lambda op, table: rows_of(op, table, a), refused)
 
 
 if __name__ == "__main__":

@@ -103,35 +103,12 @@ def rows_of(op, table, device, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", help="a set of benches/sets, or a TOML file")
     Device.add_arguments(parser)
     parser.add_argument("--channels-last", action="store_true", help="images in PyTorch's channels-last layout")
-    parser.add_argument("--filter", default="", help="only cases with this text in 'op name'")
-    parser.add_argument("--seconds", type=float, default=lab.Rule.seconds, help="the least seconds of a row")
-    parser.add_argument("--time-limit", type=float, default=lab.Rule.limit, help="the most seconds of a row")
-    parser.add_argument("--json", help="write the report there")
-    parser.add_argument("--check", help="only compare shapes, flops and bytes with this report of `wgslab bench`")
-    a = parser.parse_args()
-    a.rule = lab.Rule(seconds=a.seconds, limit=max(a.seconds, a.time_limit))
+    a = lab.arguments(parser)
     device = Device.of(a)
-    report = {"schema": lab.SCHEMA, "environment": device.environment(), "reference": None, "rows": [], "skipped": []}
-    for op, table in lab.load_set(a.set):
-        if a.filter not in f"{op} {table['name']}":
-            continue
-        try:
-            report["rows"] += rows_of(op, table, device, a)
-        except (Unsupported, torch.OutOfMemoryError, NotImplementedError) as e:
-            report["skipped"].append({"op": op, "case": table["name"], "why": str(e)})
-        except KeyError as e:
-            lab.fail(f"{a.set}: {e.args[0]}")
-    if not report["rows"]:
-        why = next((f"{s['op']} {s['case']}: {s['why']}" for s in report["skipped"]), "no case was asked for")
-        lab.fail(f"nothing could be measured; {why}")
-    if a.check:
-        raise SystemExit(0 if lab.check(report, a.check) else 1)
-    lab.show(report)
-    if a.json:
-        lab.save(report, a.json)
+    refused = (Unsupported, torch.OutOfMemoryError, NotImplementedError)
+    lab.run(a, device.environment(), lambda op, table: rows_of(op, table, device, a), refused)
 
 
 if __name__ == "__main__":
