@@ -67,22 +67,6 @@ fn full() -> Caps {
     listing::kinds().into_iter().map(|k| k.1).find(|c| !c.cooperative.is_empty()).unwrap_or_else(Caps::portable)
 }
 
-/// All different kernels of the ops and their gradients, on all kinds of adapter.
-fn kernels() -> Result<Vec<Kernel>, String> {
-    let mut found: Vec<Kernel> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for (_, caps) in listing::kinds() {
-        for (name, cases) in ops() {
-            for case in &cases {
-                for (_, schedule) in recording::schedules(name, case, &caps)? {
-                    found.extend(schedule.kernels().filter(|k| seen.insert((*k).clone())).cloned());
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// The first coopStore whose index or stride is more than a name. naga 30.0.1 accepts it and then panics when it writes
 /// SPIR-V.
 fn inline_store(text: &str) -> Option<String> {
@@ -107,11 +91,10 @@ fn inline_store(text: &str) -> Option<String> {
 
 fn coop_store() -> Result<(), String> {
     let mut found = 0;
-    for kernel in kernels()?.iter().filter(|k| k.variant.starts_with("coop")) {
-        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+    for (kernel, text) in recording::every_kernel()?.iter().filter(|k| k.0.variant.starts_with("coop")) {
         ensure(text.contains("coopStore"), format!("{kernel:?} stores nothing"))?;
         found += 1;
-        if let Some(call) = inline_store(&text) {
+        if let Some(call) = inline_store(text) {
             return Err(format!("{} [{}]: '{call}' has an expression as an operand", kernel.name, kernel.variant));
         }
     }
@@ -203,8 +186,7 @@ fn offered() -> Result<(), String> {
 
 /// naga refuses `enable subgroups`, which browsers need, so the text must not hold it. Immediates are refused too.
 fn directives() -> Result<(), String> {
-    for kernel in kernels()? {
-        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+    for (kernel, text) in recording::every_kernel()? {
         let known = ["enable f16;", "enable wgpu_cooperative_matrix;"];
         let odd = text
             .lines()
@@ -219,13 +201,12 @@ fn directives() -> Result<(), String> {
 /// No kernel may miss a barrier, and the check must find a barrier after an early return of one invocation.
 fn all_meet() -> Result<(), String> {
     let mut with_barriers = 0;
-    for kernel in kernels()? {
-        let text = kernel.source(&Tree::default()).map_err(text)?.text;
+    for (kernel, text) in recording::every_kernel()? {
         let at = |what: String| format!("{} [{}]: {what}", kernel.name, kernel.variant);
-        if let Some(found) = barriers::divergent(&text) {
+        if let Some(found) = barriers::divergent(text) {
             return Err(at(format!("some invocations of a workgroup may miss a barrier: {found}")));
         }
-        if let Some(broken) = barriers::with_early_return(&text) {
+        if let Some(broken) = barriers::with_early_return(text) {
             ensure(barriers::divergent(&broken).is_some(), at("an early return before a barrier is not found".into()))?;
             with_barriers += 1;
         }

@@ -245,16 +245,8 @@ fn backends(r: &Reflected) -> Result<(), String> {
 
 /// Every file below shaders/ must be used, must say in its first line what it is, and must be short.
 fn files() -> Result<(), String> {
-    let mut used = BTreeSet::new();
-    for (_, caps) in listing::kinds() {
-        for (name, cases) in ops() {
-            for case in &cases {
-                for (_, schedule) in recording::schedules(name, case, &caps)? {
-                    used.extend(pieces(&schedule));
-                }
-            }
-        }
-    }
+    let mut used: BTreeSet<&str> =
+        recording::every_kernel()?.iter().flat_map(|(kernel, _)| &kernel.pieces).map(|p| p.path).collect();
     let schedule = Schedule::new(&commit_tape()?, &Options::new(&Caps::portable())).map_err(|e| e.to_string())?;
     used.extend(pieces(&schedule));
     used.extend(roofline::kernels().iter().flat_map(|k| k.pieces.clone()).map(|p| p.path));

@@ -125,7 +125,7 @@ fn roofs_agree_with_loops_written_elsewhere() {
     // Enough workgroups for a sample that takes far longer than a launch. A GPU needs many more than a CPU.
     let groups = if gpu.caps().software { 16 } else { 16 << 10 };
     let agree = |what: &str, (probe, peak): (Probe, Peak), own: &Loop| {
-        let times = ratio(&gpu, &probe, own, 31);
+        let times = ratio(&gpu, &probe, own, 15); // the median of fewer turns is spoiled by other processes
         let said = format!("{what}: {times:.3} times the loop of this test; {peak:?}");
         if (times - 1.0).abs() <= 0.15 { Ok(()) } else { Err(said) }
     };

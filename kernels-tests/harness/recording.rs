@@ -1,8 +1,11 @@
-//! The library records cases (`wgslab::lab::check::recording`). This file finds an op's reference by its name.
+//! The library records cases (`wgslab::lab::check::recording`). This file finds an op's reference by its name, and makes every
+//! schedule and kernel of the cases.
 
 use crate::reference;
-use wgslab::device::Caps;
-use wgslab::kernels::{Case, Recorded};
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use wgslab::device::{Caps, Kernel, Tree};
+use wgslab::kernels::{Case, Recorded, listing, ops};
 use wgslab::lab::check;
 pub use wgslab::lab::check::recording::{Got, Recording, Values, chooser, offered};
 use wgslab::tape::{Options, Schedule};
@@ -29,4 +32,26 @@ pub fn schedules(name: &str, case: &Case, caps: &Caps) -> Result<Vec<(&'static s
 /// failure of its own.
 pub fn variants(name: &str, case: &Case, caps: &Caps) -> Vec<&'static str> {
     reference::of(name).map_or_else(Vec::new, |reference| check::variants(case, &reference, caps))
+}
+
+/// All different kernels of the ops and their gradients in every variant, on all kinds of adapter, each with its text. They
+/// are made once, because that takes longer than most of what asks for them.
+pub fn every_kernel() -> Result<&'static [(Kernel, String)], String> {
+    static ALL: OnceLock<Result<Vec<(Kernel, String)>, String>> = OnceLock::new();
+    ALL.get_or_init(make_every_kernel).as_deref().map_err(String::clone)
+}
+
+fn make_every_kernel() -> Result<Vec<(Kernel, String)>, String> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    for (_, caps) in listing::kinds() {
+        for (name, cases) in ops() {
+            for case in &cases {
+                for (_, schedule) in schedules(name, case, &caps)? {
+                    found.extend(schedule.kernels().filter(|k| seen.insert((*k).clone())).cloned());
+                }
+            }
+        }
+    }
+    let told = |kernel: Kernel| kernel.source(&Tree::default()).map(|source| (kernel, source.text));
+    found.into_iter().map(told).collect::<Result<_, _>>().map_err(super::text)
 }

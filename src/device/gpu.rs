@@ -15,7 +15,7 @@ pub struct GpuOptions {
     pub adapter: AdapterChoice,
     /// `vulkan`, `metal` or `dx12`; any of them when `None`.
     pub backend: Option<String>,
-    /// Keep the runtime checks in every kernel (tests do; a study does not).
+    /// Keep the runtime checks in every kernel (most tests do; a study does not).
     pub checked: bool,
     /// Hand labels to the driver, and mark each dispatch with its layer. Nsight, RGP, RenderDoc and Xcode show them. It
     /// costs a little for each dispatch.
