@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use crate::device::tree::pieces;
     use crate::device::tune::Table;
-    use crate::kernels::listing::{Asked, Wanted, entries, find_all};
+    use crate::kernels::listing::{Asked, Wanted, entries_without_limits, find_all};
 
     /// A device that runs each piece in these folders of shaders/ as changed by `edit`, and one that runs them as
     /// committed; `None` without an adapter.
@@ -281,7 +281,7 @@ mod tests {
     fn a_copy_of_an_elementwise_shader_is_right() {
         let Some(gpus) = devices(&ELEMENTWISE, &|_, text| format!("{text}// a copy\n")) else { return };
         let (caps, tree, table) = (gpus[1].caps(), gpus[1].tree(), Table::default());
-        let all = entries(&Asked { caps, tree, table: &table }).unwrap();
+        let all = entries_without_limits(&Asked { caps, tree, table: &table }).unwrap();
         let mut right = 0;
         for entry in &all {
             if let Some(wrong) = judged(&gpus, &entry.name) {

@@ -142,6 +142,18 @@ impl Asked<'_> {
 
 /// Every entry of every op, as an adapter stands to it.
 pub fn entries(asked: &Asked<'_>) -> Result<Vec<Entry>> {
+    survey(asked, &mut |kernel, needs| limits(kernel, asked.tree, needs))
+}
+
+/// As [`entries`], but `needs` lacks limits past WebGPU's default ones: to read every kernel for those takes most of the time.
+pub fn entries_without_limits(asked: &Asked<'_>) -> Result<Vec<Entry>> {
+    survey(asked, &mut |_, _| Ok(()))
+}
+
+/// Adds what a kernel needs.
+type Needs<'a> = &'a mut dyn FnMut(&Kernel, &mut Vec<String>) -> Result<()>;
+
+fn survey(asked: &Asked<'_>, needs: Needs<'_>) -> Result<Vec<Entry>> {
     let list = ops();
     let mut found: BTreeMap<(&'static str, String), Entry> = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -158,7 +170,11 @@ pub fn entries(asked: &Asked<'_>) -> Result<Vec<Entry>> {
                     cases: Vec::new(),
                     variants: Vec::new(),
                 });
-                add(entry, &step, case.name, asked, &mut seen)?;
+                let mut unseen = |kernel: &Kernel, lines: &mut Vec<String>| match seen.insert(kernel.clone()) {
+                    true => needs(kernel, lines),
+                    false => Ok(()),
+                };
+                add(entry, &step, case.name, asked, &mut unseen)?;
             }
         }
     }
@@ -166,13 +182,7 @@ pub fn entries(asked: &Asked<'_>) -> Result<Vec<Entry>> {
 }
 
 /// Adds what `step` offers, on the adapter asked about first.
-fn add(
-    entry: &mut Entry,
-    step: &Step,
-    case: &'static str,
-    asked: &Asked<'_>,
-    seen: &mut HashSet<Kernel>,
-) -> Result<()> {
+fn add(entry: &mut Entry, step: &Step, case: &'static str, asked: &Asked<'_>, needs_of: Needs<'_>) -> Result<()> {
     if !entry.cases.contains(&case) {
         entry.cases.push(case);
     }
@@ -195,9 +205,7 @@ fn add(
                 if !v.kernels.contains(&launch.kernel.name) {
                     v.kernels.push(launch.kernel.name);
                 }
-                if seen.insert(launch.kernel.clone()) {
-                    limits(&launch.kernel, asked.tree, &mut v.needs)?;
-                }
+                needs_of(&launch.kernel, &mut v.needs)?;
             }
         }
     }
@@ -297,7 +305,7 @@ mod tests {
         let key = crate::kernels::tune::key(found.step.op.as_ref(), &found.step.x, &variants);
         table.entries.insert(key, TunedOp { variant: "naive".into(), ..TunedOp::default() });
         assert_eq!(find(&wanted, &asked(&caps, &table)).unwrap().variant, "naive");
-        let entries = entries(&asked(&caps, &table)).unwrap();
+        let entries = entries_without_limits(&asked(&caps, &table)).unwrap();
         let forward = entries.iter().find(|e| e.name == "matmul.forward").unwrap();
         let naive = forward.variants.iter().find(|v| v.name == "naive").unwrap();
         assert!(naive.first_for.contains(&found.case.name) && naive.first_for.len() < forward.cases.len());
@@ -306,7 +314,7 @@ mod tests {
     #[test]
     fn every_entry_has_variants_and_every_case_a_first_one() {
         for (_, caps) in kinds() {
-            for e in entries(&asked(&caps, &Table::default())).unwrap() {
+            for e in entries_without_limits(&asked(&caps, &Table::default())).unwrap() {
                 let first: usize = e.variants.iter().map(|v| v.first_for.len()).sum();
                 assert!(first >= e.cases.len(), "{}: {:?}", e.name, e.variants);
                 assert!(e.variants.iter().all(|v| !v.kernels.is_empty()), "{}: {:?}", e.name, e.variants);

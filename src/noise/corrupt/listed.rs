@@ -6,6 +6,7 @@ use crate::nn::listed::{Entry, find};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// A kind of the list, by its name. It has no settings yet: [`NoiseKind::make`] takes them.
 #[derive(Clone, Copy)]
@@ -35,10 +36,9 @@ impl NoiseKind {
     /// Whether a rate is asked of it; none of a kind whose labels come from a file. Its overlay decides, whatever the config
     /// says.
     pub fn has_rate(self) -> bool {
-        let defaults = toml::from_str::<toml::Table>(self.0.overlay).ok();
-        let own = defaults.as_ref().and_then(|t| t.get("noise")?.get(self.name())?.as_table());
-        let made = own.and_then(|own| self.0.make(own).ok());
-        made.is_none_or(|(kind, _)| kind.source().is_none())
+        // Every cell and row of a study asks, and an overlay takes longer to read than the rest of a cell to make.
+        static RATED: LazyLock<Vec<bool>> = LazyLock::new(|| KINDS.iter().map(|kind| is_rated(kind)).collect());
+        KINDS.iter().zip(&*RATED).find(|(kind, _)| kind.name == self.name()).is_none_or(|(_, rated)| *rated)
     }
 
     /// Makes the kind with these settings, which must hold every key.
@@ -47,6 +47,13 @@ impl NoiseKind {
         kind.check().map_err(|(key, what)| Error::Usage(format!("noise.{self}.{key} {what}")))?;
         Ok(Made(kind))
     }
+}
+
+fn is_rated(kind: &Entry<dyn Kind>) -> bool {
+    let defaults = toml::from_str::<toml::Table>(kind.overlay).ok();
+    let own = defaults.as_ref().and_then(|t| t.get("noise")?.get(kind.name)?.as_table());
+    let made = own.and_then(|own| kind.make(own).ok());
+    made.is_none_or(|(kind, _)| kind.source().is_none())
 }
 
 /// The default of the command line if only `--noise-rate` is given: the first of the list.

@@ -1,6 +1,6 @@
 //! An entry that a person named, or all of them, in the cases and on the kinds of adapter that have them.
 
-use super::{Asked, entries, entry_name, kinds, launches, nodes};
+use super::{Asked, entries_without_limits, entry_name, kinds, launches, nodes};
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{Caps, Kernel, Tree};
@@ -114,7 +114,7 @@ pub fn largest(kinds: &[Caps], wanted: impl Fn(&str, &str, &str) -> bool) -> Res
 
 /// The sentence that says which part of `wanted` does not exist.
 fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
-    let entries = entries(&Asked { caps, tree: &Tree::default(), table: &Table::default() })?;
+    let entries = entries_without_limits(&Asked { caps, tree: &Tree::default(), table: &Table::default() })?;
     let Some(entry) = entries.iter().find(|e| e.name == wanted.entry) else {
         let op = wanted.entry.split('.').next().unwrap_or_default();
         let near: Vec<&str> = entries.iter().filter(|e| e.op == op).map(|e| e.name.as_str()).collect();
