@@ -10,7 +10,7 @@ use super::stats::told;
 use super::study::default_out;
 use crate::base::{Error, Result};
 use crate::device::Gpu;
-use crate::device::tune::Table;
+use crate::device::tune::{Rules, Table, TunedOp};
 use crate::kernels::tune::{Told, Tuning};
 use crate::kernels::{fuse, tune};
 use crate::lab::{Environment, tuning_export};
@@ -146,11 +146,28 @@ fn summary(table: &Table, path: &std::path::Path) -> String {
         times.sort_by(|a, b| a.1.total_cmp(b.1));
         let times = times.iter().map(|(v, ms)| format!("{v} {ms:.3} ms")).collect::<Vec<_>>().join(", ");
         lines.push(format!("{:<11} {key}\n            {times}", e.variant));
-        lines.extend(e.tie.iter().map(|why| format!("            equal times, the compiler decides: {why}")));
+        let why = e.tie.as_ref().map(|why| format!("equal times, the compiler decides: {why}")).or_else(|| unbeaten(e));
+        lines.extend(why.map(|why| format!("            {why}")));
     }
     lines.extend(foresight(table));
     lines.push(format!("{} ops in {}", table.entries.len(), path.display()));
     lines.join("\n") + "\n"
+}
+
+/// Why an op's winner is not the candidate of the smallest median. `None` if it is.
+fn unbeaten(e: &TunedOp) -> Option<String> {
+    let (fastest, least) = e.median_ms.iter().min_by(|a, b| a.1.total_cmp(b.1))?;
+    let winner = e.median_ms.get(&e.variant)?;
+    let share = Rules::default().margin;
+    match least < winner {
+        false => None,
+        true if *least >= share * winner => Some(format!(
+            "{fastest} is {:.1} % faster; only {:.0} % take the place of one that is expected to be faster",
+            100.0 * (1.0 - least / winner),
+            100.0 * (1.0 - share)
+        )),
+        true => Some(format!("{fastest} left the race early: its best time was far behind")),
+    }
 }
 
 /// How often the candidate that the model of flops and bytes expects to be the fastest was the fastest of those that it
@@ -180,7 +197,6 @@ fn foresight(table: &Table) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::tune::TunedOp;
     use std::collections::BTreeMap;
 
     /// An op whose candidates have these medians and estimates, in ms.
@@ -210,5 +226,16 @@ mod tests {
             "{said}"
         );
         assert!(summary(&table, "k.json".as_ref()).ends_with(&format!("{said}\n3 ops in k.json\n")));
+    }
+
+    #[test]
+    fn a_winner_that_is_not_the_fastest_has_a_reason() {
+        assert_eq!(unbeaten(&op(&[("a", 1.0, None), ("b", 1.2, None)])), None);
+        let same = op(&[("a", 1.0, None), ("A", 1.0, None)]); // a coarse timer; A is the first by name
+        assert_eq!(unbeaten(&same), None);
+        let near = unbeaten(&op(&[("a", 1.0, None), ("b", 0.98, None)])).unwrap();
+        assert!(near.starts_with("b is 2.0 % faster; only 3 % take the place"), "{near}");
+        let early = unbeaten(&op(&[("a", 1.0, None), ("b", 0.5, None)])).unwrap();
+        assert!(early.starts_with("b left the race early"), "{early}");
     }
 }
