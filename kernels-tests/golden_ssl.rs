@@ -31,6 +31,8 @@ const BATCH: usize = 8;
 const STEPS: usize = 3;
 /// Of residual networks, and of transformers, whose gradients are smaller.
 const LR: [f32; 2] = [0.002, 0.5];
+/// The rate that does not follow the schedule.
+const CONSTANT_LR: f32 = 0.005;
 
 /// Each method, with the settings that the file was made with.
 const METHODS: [(&str, &str); 13] = [
@@ -49,7 +51,7 @@ const METHODS: [(&str, &str); 13] = [
         "momentum = 0.9\nprojection_dims = [12, 6]\nprediction_hidden_dim = 10\n[views]\nblur_probability = [0, 0]\n\
          solarize_probability = [0, 0]",
     ),
-    ("simsiam", "projection_dim = 12\nprediction_hidden_dim = 6"),
+    ("simsiam", "projection_dim = 12\nprediction_hidden_dim = 6\nfix_prediction_lr = true"),
     (
         "vicreg",
         "invariance = 25\nvariance = 25\ncovariance = 1\nprojection_dim = 12\n[views]\nblur_probability = [0, 0]\n\
@@ -192,7 +194,7 @@ fn record(
     let loss = method.record(turn, &mut r)?;
     let trained = r.params.trained_by(turn.trains);
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
-    optimizer.minimize_within(r.t, loss.total, &trained, Limits { held: method.held(), ..Limits::default() })?;
+    optimizer.minimize_within(r.t, loss.total, &trained, Limits { group: method.group(), ..Limits::default() })?;
     method.after_update(turn, &mut r)?;
     t.output("loss", loss.total);
     loss.terms.iter().for_each(|(name, term)| t.output(name, *term));
@@ -287,8 +289,12 @@ fn run(gpu: &Gpu, of: (&dyn Method, &str), tensors: &Tensors, plan: &Plan, at: P
     inputs.extend(drawn(method, name, tensors, at, &indices)?);
     let mut feed = Feed::new();
     let lr = LR[usize::from(OF_PATCHES.contains(&name))];
-    for rate in plan.schedule().scalars.iter().filter(|s| *s == "lr" || s.ends_with(".lr")) {
-        feed = feed.scalar(rate, lr);
+    for rate in &plan.schedule().scalars {
+        feed = match rate.rsplit('.').next() {
+            Some("lr") => feed.scalar(rate, lr),
+            Some("constant_lr") => feed.scalar(rate, CONSTANT_LR),
+            _ => feed,
+        };
     }
     for (name, bytes) in &inputs {
         feed = feed.input(name, bytes);

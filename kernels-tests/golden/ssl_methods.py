@@ -28,6 +28,7 @@ from torch import nn
 
 BATCH, SIZE, STEPS, FEATURES = 8, 16, 3, 16
 LR, MOMENTUM, DECAY = 0.002, 0.9, 1e-4
+CONSTANT_LR = 0.005
 # networks that follow the one that is trained
 FOLLOWERS = ("key.", "target.", "teacher.")
 
@@ -386,7 +387,11 @@ def weights(model):
 def run(model, views, lr=LR):
     """Trains the steps. Returns the losses and the weights after each step."""
     trained = [p for k, p in model.named_parameters() if not k.startswith(FOLLOWERS)]
-    optimizer = torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=DECAY)
+    # the authors' --fix-pred-lr: a rate of its own, which does not follow the others'
+    apart = [p for k, p in model.named_parameters() if isinstance(model, SimSiam) and k.startswith("prediction.")]
+    rest = [p for p in trained if not any(p is q for q in apart)]
+    groups = [{"params": rest}] + ([{"params": apart, "lr": CONSTANT_LR}] if apart else [])
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, weight_decay=DECAY)
     model.train()
     losses, after = [], []
     for step in range(STEPS):

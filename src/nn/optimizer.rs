@@ -91,23 +91,39 @@ pub struct Limits {
     pub loss_scale: Option<LossScale>,
     /// How biases and the parameters of norms are treated.
     pub vectors: Vectors,
-    /// Tensors that some steps do not change.
-    pub held: Option<Held>,
+    /// A layer with a way of its own, as a group of parameters in PyTorch.
+    pub group: Option<Group>,
 }
 
-/// Tensors that some steps do not change, together with what the optimizer remembers of them, as in PyTorch if `grad`
-/// is None. They have a scope of their own ([`Tape::scope`]), with its guard, step count and learning rate.
+/// A layer that is updated in a way of its own, as a group of parameters in PyTorch (`param_groups`). Its name is how the
+/// names of its tensors begin, up to the first dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// How their names begin, up to the first dot. Their scope has the same name.
-    pub layer: &'static str,
-    /// The scalar that is 1 in steps that do not change them, and 0 in all other steps.
-    pub scalar: &'static str,
+pub enum Group {
+    /// Some steps do not change it, nor what the optimizer remembers of it, as in PyTorch if `grad` is None. It has a
+    /// scope of its own ([`Tape::scope`]) that is called like the layer, with its guard, step count and learning rate.
+    Held {
+        /// The layer.
+        layer: &'static str,
+        /// The scalar that is 1 in steps that do not change it, and 0 in all other steps.
+        scalar: &'static str,
+    },
+    /// Its learning rate is the step's scalar `constant_lr` in the place of `lr`, and `constant_bias_lr` in the place of
+    /// `bias_lr`; in the scope of a player `<player>.constant_lr`.
+    ConstantRate {
+        /// The layer.
+        layer: &'static str,
+    },
 }
 
-impl Held {
-    fn holds(&self, name: &str) -> bool {
-        name.split_once('.').is_some_and(|(layer, _)| layer == self.layer)
+impl Group {
+    fn layer(&self) -> &'static str {
+        match self {
+            Group::Held { layer, .. } | Group::ConstantRate { layer } => layer,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        name.split_once('.').is_some_and(|(layer, _)| layer == self.layer())
     }
 }
 
@@ -195,11 +211,29 @@ impl Optimizer {
         t.set_guard(skipped)?;
         let lr = t.scoped("lr");
         let (lr, all) = (t.scalar(&lr)?, trained.iter().cloned().zip(grads));
-        let is_held = |pair: &(String, Var)| limits.held.is_some_and(|held| held.holds(&pair.0));
-        let (held, pairs): (Vec<_>, Vec<_>) = all.partition(is_held);
+        let is_apart = |pair: &(String, Var)| limits.group.is_some_and(|of| of.has(&pair.0));
+        let (apart, pairs): (Vec<_>, Vec<_>) = all.partition(is_apart);
+        if let (Some(of), true) = (limits.group, apart.is_empty()) {
+            let layer = of.layer();
+            return Err(Error::Failed(format!(
+                "the layer {layer} is a group of its own, but no trained parameter's name begins with {layer}.; name it as \
+                 the layer is recorded"
+            )));
+        }
         t.layer("optimizer", |t| {
-            self.update_within(t, &pairs, lr, limits.vectors)?;
-            limits.held.map_or(Ok(()), |of| self.update_held(t, (of, &held), skipped, limits.vectors))
+            let step = self.counted(t)?;
+            self.update_within(t, &pairs, (lr, "bias_lr"), (step, limits.vectors))?;
+            match limits.group {
+                None => Ok(()),
+                Some(Group::Held { layer, scalar }) => {
+                    self.update_held(t, (layer, scalar), &apart, skipped, limits.vectors)
+                }
+                Some(Group::ConstantRate { .. }) => {
+                    let lr = t.scoped("constant_lr");
+                    let lr = t.scalar(&lr)?;
+                    self.update_within(t, &apart, (lr, "constant_bias_lr"), (step, limits.vectors))
+                }
+            }
         })?;
         if let Some(op) = limits.loss_scale {
             t.update_loss_scale(op, skipped)?;
@@ -211,25 +245,33 @@ impl Optimizer {
     /// the state `optim.step`, in a scope `<player>.optim.step`. A second Adam that would count in the same state is an
     /// error.
     pub fn update(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar) -> Result<()> {
-        self.update_within(t, pairs, lr, Vectors::Included)
+        let step = self.counted(t)?;
+        self.update_within(t, pairs, (lr, "bias_lr"), (step, Vectors::Included))
     }
 
-    /// As [`Optimizer::update`]. `vectors` says how biases and the parameters of norms are treated.
-    fn update_within(&self, t: &mut Tape, pairs: &[(String, Var)], lr: Scalar, vectors: Vectors) -> Result<()> {
+    /// The count of the scope's steps, with this one. Only Adam counts.
+    fn counted(&self, t: &mut Tape) -> Result<Option<Var>> {
+        let Optimizer::Adam { .. } = self else { return Ok(None) };
+        let steps = t.scoped("optim.step");
+        t.expect_unassigned(&steps, "optimizer")?;
+        t.increment(&steps).map(Some)
+    }
+
+    /// As [`Optimizer::update`], in the step `step`. `vectors` says how biases and the parameters of norms are treated;
+    /// a rate of their own is the scalar `bias_lr`.
+    fn update_within(
+        &self,
+        t: &mut Tape,
+        pairs: &[(String, Var)],
+        (lr, bias_lr): (Scalar, &str),
+        (step, vectors): (Option<Var>, Vectors),
+    ) -> Result<()> {
         let bias_lr = match vectors {
             Vectors::ExcludedAtOwnRate => {
-                let name = t.scoped("bias_lr");
+                let name = t.scoped(bias_lr);
                 t.scalar(&name)?
             }
             _ => lr,
-        };
-        let step = match self {
-            Optimizer::Adam { .. } => {
-                let steps = t.scoped("optim.step");
-                t.expect_unassigned(&steps, "optimizer")?;
-                Some(t.increment(&steps)?)
-            }
-            _ => None,
         };
         pairs.iter().try_for_each(|(name, g)| {
             let excluded = vectors != Vectors::Included && t.shape(*g).rank() <= 1;
@@ -238,21 +280,18 @@ impl Optimizer {
         })
     }
 
-    /// Records the update of tensors that some steps do not change. A step that is `skipped` does not change them
+    /// Records the update of a layer that some steps do not change. A step that is `skipped` does not change it
     /// either.
     fn update_held(
         &self,
         t: &mut Tape,
-        (held, pairs): (Held, &[(String, Var)]),
+        (layer, scalar): (&str, &str),
+        pairs: &[(String, Var)],
         skipped: Var,
         vectors: Vectors,
     ) -> Result<()> {
-        if pairs.is_empty() {
-            let layer = held.layer;
-            return Err(Error::Failed(format!("some steps must not change {layer}., but it has no trained parameter")));
-        }
-        let hold = t.scalar(held.scalar)?;
-        t.scope(held.layer, |t| {
+        let hold = t.scalar(scalar)?;
+        t.scope(layer, |t| {
             let hold = t.slice(hold.var, 0, hold.slot as usize, 1)?;
             let skipped = t.cast(skipped, DType::F32)?;
             let either = t.maximum(hold, skipped)?;
@@ -260,7 +299,8 @@ impl Optimizer {
             t.set_guard(flag)?;
             let lr = t.scoped("lr");
             let lr = t.scalar(&lr)?;
-            self.update_within(t, pairs, lr, vectors)
+            let step = self.counted(t)?;
+            self.update_within(t, pairs, (lr, "bias_lr"), (step, vectors))
         })
     }
 
@@ -311,31 +351,53 @@ pub(super) fn current(t: &mut Tape, name: &str) -> Result<Var> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Gpu;
     use crate::device::gpu::for_test;
     use crate::tape::{Feed, Options, Plan, Schedule, State, Type};
+
+    const NAMES: [&str; 2] = ["body.w", "last.w"];
+
+    /// Steps of `optimizer` with `group`, down the product of two numbers that begin at 2.
+    fn product_of_two(gpu: &Gpu, optimizer: Optimizer, group: Group) -> (Plan, State) {
+        let mut t = Tape::new();
+        let [a, b] = NAMES.map(|name| t.state(name, Type::f32([1])).unwrap());
+        let product = t.mul(a, b).unwrap();
+        let limits = Limits { group: Some(group), ..Limits::default() };
+        optimizer.minimize_within(&mut t, product, &NAMES.map(String::from), limits).unwrap();
+        let mut state = State::new();
+        for name in NAMES {
+            state.insert(gpu, name, Type::f32([1]), Some(bytemuck::bytes_of(&2.0f32))).unwrap();
+        }
+        state.insert_missing(gpu, &t.state_types()).unwrap();
+        let schedule = Schedule::new(&t, &Options::new(gpu.caps())).unwrap();
+        (Plan::new(gpu, schedule, &state).unwrap(), state)
+    }
+
+    /// As with two groups of parameters in PyTorch. Both count the same steps of Adam.
+    #[test]
+    fn a_layer_at_a_constant_rate_leaves_the_schedule_to_the_others() {
+        let Some(gpu) = for_test() else { return };
+        let (plan, state) = product_of_two(&gpu, Optimizer::adam(0.0), Group::ConstantRate { layer: "last" });
+        for (lr, due) in [(0.25, [1.75, 1.5]), (0.0, [1.75, 1.0])] {
+            plan.run(&gpu, &Feed::new().scalar("lr", lr).scalar("constant_lr", 0.5)).unwrap();
+            for (name, due) in NAMES.iter().zip(due) {
+                let got = state.read_f32(&gpu, name).unwrap()[0];
+                // The second gradient of Adam differs from the first, so that its step is nearly as long as the rate.
+                assert!((got - due).abs() < 0.01, "{name}: {got}, {due}");
+            }
+        }
+    }
 
     /// As in PyTorch with a gradient that is None, neither the weight nor what is remembered of it moves. Adam counts
     /// its first step when it takes one.
     #[test]
     fn a_held_layer_is_as_if_the_step_were_not() {
         let Some(gpu) = for_test() else { return };
-        let mut t = Tape::new();
-        let names = ["body.w", "last.w"].map(String::from);
-        let [a, b] = [0, 1].map(|i| t.state(&names[i], Type::f32([1])).unwrap());
-        let product = t.mul(a, b).unwrap();
-        let limits = Limits { held: Some(Held { layer: "last", scalar: "hold" }), ..Limits::default() };
-        let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, decoupled: false };
-        adam.minimize_within(&mut t, product, &names, limits).unwrap();
-        let mut state = State::new();
-        for name in &names {
-            state.insert(&gpu, name, Type::f32([1]), Some(bytemuck::bytes_of(&2.0f32))).unwrap();
-        }
-        state.insert_missing(&gpu, &t.state_types()).unwrap();
-        let plan = Plan::new(&gpu, Schedule::new(&t, &Options::new(gpu.caps())).unwrap(), &state).unwrap();
+        let adam = Optimizer::adam(0.1);
+        let (plan, state) = product_of_two(&gpu, adam, Group::Held { layer: "last", scalar: "hold" });
         let step = |hold: f32| {
             plan.run(&gpu, &Feed::new().scalar("lr", 0.25).scalar("last.lr", 0.25).scalar("hold", hold)).unwrap();
-            let of = |name: &str| state.read_f32(&gpu, name).unwrap()[0];
-            [of("body.w"), of("last.w")]
+            NAMES.map(|name| state.read_f32(&gpu, name).unwrap()[0])
         };
         // The first step of Adam is as long as the learning rate.
         let near = |got: [f32; 2], due: [f32; 2]| got.iter().zip(due).all(|(g, d)| (g - d).abs() < 1e-4);
@@ -343,10 +405,10 @@ mod tests {
         assert_eq!(step(1.0)[1], 2.0);
         let third = step(0.0);
         assert!((third[1] - 1.75).abs() < 1e-4, "{third:?}");
-        let unknown = Limits { held: Some(Held { layer: "gone", scalar: "hold" }), ..Limits::default() };
+        let unknown = Limits { group: Some(Group::ConstantRate { layer: "gone" }), ..Limits::default() };
         let mut t = Tape::new();
         let w = t.state("body.w", Type::f32([1])).unwrap();
-        let e = adam.minimize_within(&mut t, w, &names[..1], unknown).unwrap_err();
-        assert!(e.to_string().contains("it has no trained parameter"), "{e}");
+        let e = adam.minimize_within(&mut t, w, &[NAMES[0].to_string()], unknown).unwrap_err();
+        assert!(e.to_string().contains("no trained parameter's name begins with gone."), "{e}");
     }
 }

@@ -16,7 +16,7 @@ use crate::kernels::unary::Approximate;
 use crate::nn::Transformer;
 use crate::nn::init::Init;
 use crate::nn::listed::{Checked, Entry, read};
-use crate::nn::optimizer::Held;
+use crate::nn::optimizer::Group;
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::tape::{Scalar, Tape, Type, Var};
 use serde::{Deserialize, Serialize};
@@ -157,8 +157,8 @@ impl Method for Dino {
         r.follow(TEACHER, keep)
     }
 
-    fn held(&self) -> Option<Held> {
-        Some(Held { layer: LAST_LAYER, scalar: SCALARS[2] })
+    fn group(&self) -> Option<Group> {
+        Some(Group::Held { layer: LAST_LAYER, scalar: SCALARS[2] })
     }
 
     fn scalars(&self, at: Progress) -> Vec<(&'static str, f32)> {

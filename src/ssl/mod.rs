@@ -10,7 +10,7 @@ use crate::base::Result;
 use crate::base::range::Mistake;
 use crate::nn::Backbone;
 use crate::nn::listed::{Checked, Entry, find};
-use crate::nn::optimizer::Held;
+use crate::nn::optimizer::Group;
 use crate::nn::recorder::{Loss, Progress, Recorder, Turn};
 use crate::tape::Type;
 use std::fmt::Debug;
@@ -30,9 +30,9 @@ pub trait Method: Checked + Debug + Send + Sync {
         Ok(())
     }
 
-    /// A layer that some steps do not change, for instance in the first epochs. A method with several turns cannot have
-    /// one.
-    fn held(&self) -> Option<Held> {
+    /// A layer that is updated in a way of its own, for instance not in the first epochs. A method with several turns
+    /// cannot have one.
+    fn group(&self) -> Option<Group> {
         None
     }
 

@@ -9,7 +9,7 @@ use super::pretrain::{self, batch_for, batches};
 use super::session::Job;
 use super::stage::add_missing;
 use super::start::{Beginning, Begun, backbone_metadata};
-use super::turns::{Recorded, ring_of, scalar};
+use super::turns::{Recorded, common, ring_of, scalar};
 use crate::base::{Error, Result};
 use crate::data::augment::{Augmentation, StoreViews};
 use crate::data::store::ImageStore;
@@ -353,8 +353,7 @@ impl Job<'_> {
                 let own =
                     method.method.scalars(Progress { seed, epoch, epochs, step: at, steps, repeat: 0, before: 0 });
                 let lr = optimization.rate(epoch, at, steps);
-                let bias_lr = lr * optimization.optimizer.bias_lr_factor;
-                let value = scalar(name, [lr as f32, bias_lr as f32, 0.0, 0.0, 0.0], &own);
+                let value = scalar(name, common(&optimization, lr, [0; 3]), &own);
                 let value = value.ok_or_else(|| Error::Failed(format!("nobody gives the scalar {name}")))?;
                 values.push(f64::from(value));
             }

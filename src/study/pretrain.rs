@@ -25,6 +25,7 @@ use super::start::{Begun, COLLAPSED, backbone_metadata};
 use super::turns::{self, Plans, Recorded, Update, terms};
 use crate::base::Result;
 use crate::data::augment::StoreViews;
+use crate::nn::optimizer::Group;
 use crate::nn::recorder::{Progress, Recorder, Turn};
 use crate::nn::{Mode, Optimization, Params, Views, checkpoint};
 use crate::tape::{Schedule, State, Tape, Type};
@@ -178,6 +179,10 @@ impl<'a> Ready<'a> {
         let batches = batches(images.store.count, batch);
         job.say_batches(&method.optimization, batches);
         job.say_rate(&method.optimization, batch);
+        if let Some(Group::ConstantRate { layer }) = method.method.group().filter(|_| method.optimization.epochs > 0) {
+            let lr = method.optimization.for_batch(batch).optimizer.lr;
+            job.progress.note(&format!("the learning rate of the layer {layer} stays {lr} in every step"));
+        }
         if let Some(micro) = micro_batch(method, batch) {
             let key = &method.micro_batch_key;
             job.progress
@@ -329,7 +334,7 @@ fn record_with(job: &Job<'_>, method: &Pretrained, batch: usize, views: &dyn Vie
         optimization: &method.optimization,
         model: &method.model,
         size_key: &|one| method.size_key(one),
-        held: method.method.held(),
+        group: method.method.group(),
     };
     let taped = |params: &mut Params, batch: usize, f: &mut Recording<'_>| {
         let mut t = Tape::new();

@@ -3,7 +3,7 @@
 //! so that a run goes on, and a pretraining is shared, wherever the bits would be the same.
 
 use super::names::{ENVIRONMENT, KERNELS, REDO};
-use super::settings::{apart, key_of, stage_of};
+use super::settings::{apart, key_of, meant, stage_of};
 use crate::base::hash::Hasher;
 use crate::base::{Error, Result, files, seal};
 use crate::device::Gpu;
@@ -162,8 +162,14 @@ impl Provenance {
 
 /// "config", with the first settings that differ, as a config names them.
 fn another_config(before: &Value, now: &Value) -> String {
-    let shown = |v: &Value| if v.is_null() { "none".to_string() } else { v.to_string() };
-    let one = |(path, a, b): &(String, Value, Value)| format!("{}: {}, now {}", key_of(now, path), shown(a), shown(b));
+    let one = |(path, a, b): &(String, Value, Value)| {
+        let absent = || meant(path.rsplit('.').next().unwrap_or_default());
+        let shown = |v: &Value| match v.is_null() {
+            true => absent().map_or("none".to_string(), |v| v.to_string()),
+            false => v.to_string(),
+        };
+        format!("{}: {}, now {}", key_of(now, path), shown(a), shown(b))
+    };
     let differ: Vec<String> = apart(before, now).iter().map(one).collect();
     let more = if differ.len() > 3 { format!("; {} more", differ.len() - 3) } else { String::new() };
     let own = if differ.iter().any(|d| d.starts_with("--steps: ")) {
@@ -267,6 +273,11 @@ mod tests {
             [0, 1, 2, 3, 4].map(|i| (format!("k{i}"), i)).into_iter().collect::<std::collections::BTreeMap<_, _>>()
         );
         assert!(another_config(&json!({}), &many).contains("k2: none, now 2; 2 more; its own"));
+        // Keys that are left out of an address mean something.
+        let [kept, falls] = [json!({"fix_prediction_lr": true}), json!({})].map(|own| json!({"settings": own}));
+        assert!(another_config(&kept, &falls).contains("fix_prediction_lr: true, now false"));
+        let [scaled, plain] = [json!({"lr_scaling": "linear"}), json!({})].map(|own| json!({"optimization": own}));
+        assert!(another_config(&plain, &scaled).contains("lr_scaling: \"none\", now \"linear\""));
     }
 
     /// What host code decides for a tiny cell, and the cell's results. If this literal changes, raise [`RESULTS`] and

@@ -168,8 +168,8 @@ impl Job<'_> {
         let differing = self.config.differences(&old)?;
         if !differing.is_empty() {
             self.progress.note(&format!(
-                "warning: {} holds a study with other settings ({}); its results stay in the table and the report beside these; \
-                 take another --out to keep them apart",
+                "warning: {} holds a study with other settings ({}); its results stay in the table and the report beside these, \
+                 but a cell of the same name that other settings made is refused; take another --out to keep them apart",
                 self.out.display(),
                 differing.join("; ")
             ));

@@ -9,6 +9,9 @@ use crate::ssl;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// Keys of methods that versions before did not have. False does what they did.
+const LATER: [&str; 2] = ["even_sharpness", "fix_prediction_lr"];
+
 /// What pretraining reads of the config.
 pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Value {
     let mut augmentation = json!(p.augmentation);
@@ -16,8 +19,8 @@ pub(super) fn pretraining_settings(c: &Config, p: &Pretrained, seed: u64) -> Val
         keys.remove("off"); // without the key, the address is that of a version before the key existed
     }
     let mut settings = json!(p.settings);
-    if let Some(own) = settings.as_object_mut().filter(|own| own.get("even_sharpness") == Some(&json!(false))) {
-        own.remove("even_sharpness"); // the key came later, too
+    if let Some(own) = settings.as_object_mut() {
+        own.retain(|key, value| !(LATER.contains(&key.as_str()) && *value == json!(false))); // these came later, too
     }
     json!({
         "seed": seed, "method": p.name, "settings": settings, "image_size": c.data.image_size, "model": p.model,
@@ -169,11 +172,20 @@ pub(super) fn other_setting(c: &Config, settings: &Value) -> Option<String> {
     first
 }
 
+fn later_of_optimization() -> Value {
+    json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none", "precision": "f32"})
+}
+
+/// What a key means that came later and is left out of the settings.
+pub(super) fn meant(key: &str) -> Option<Value> {
+    let later = || later_of_optimization().as_object_mut().and_then(|all| all.remove(key));
+    if LATER.contains(&key) { Some(json!(false)) } else { later() }
+}
+
 /// The keys that the optimizer reads. Adam, for instance, does not read `momentum`. A key that came later is left out
 /// if it has its default, so that older addresses stay valid.
 fn optimization(o: &Optimization) -> Value {
-    let mut settings = json!(o);
-    let later = json!({"lr_floor": 0.0, "milestones": [], "gamma": 0.1, "lr_scaling": "none", "precision": "f32"});
+    let (mut settings, later) = (json!(o), later_of_optimization());
     let later_of_optimizer =
         json!({"exclude_bias_and_norm": false, "bias_lr_factor": 1.0, "betas": [0.9, 0.999], "eps": 1e-8});
     if let Some(settings) = settings.as_object_mut() {

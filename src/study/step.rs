@@ -6,7 +6,7 @@ use super::grid::single;
 use super::results::Phase;
 use super::session::Job;
 use super::stage::order;
-use super::turns::{Recorded, scalar};
+use super::turns::{Recorded, common, scalar};
 use super::{pretrain, train};
 use crate::base::{Error, Result};
 use crate::nn::step::MeasuredStep;
@@ -72,9 +72,8 @@ impl Job<'_> {
         // The inputs and scalars of the stage and the method that the first turn reads.
         let schedule = self.schedule(&record()?.0)?;
         inputs.retain(|i| schedule.inputs.iter().any(|named| named.0 == i.0));
-        let lr = optimization.for_batch(batch).optimizer.lr;
-        let bias_lr = lr * optimization.optimizer.bias_lr_factor;
-        let common = [lr as f32, bias_lr as f32, 0.0, 0.0, 0.0];
+        let scaled = optimization.for_batch(batch);
+        let common = common(&scaled, scaled.optimizer.lr, [0; 3]);
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
         Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars, recompute: config.run.recompute })

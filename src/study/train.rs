@@ -261,7 +261,7 @@ pub(super) fn record(
     let views = StoreViews { store: &images.store, seed: cell.seed, out, mean, std };
     let backbone = model.backbone(job.config.data.channels)?;
     let name = &*cell.method;
-    let update = Update { name, optimization: &learning.optimization, model: &model, size_key: &|_| None, held: None };
+    let update = Update { name, optimization: &learning.optimization, model: &model, size_key: &|_| None, group: None };
     let mut params = Params::of(learning.optimization.precision);
     let mut recorded = Vec::new();
     for turn in turns::checked(&cell.method, learning.learner.turns(), true)? {

@@ -6,7 +6,7 @@ use super::session::Job;
 use crate::base::{Error, Result};
 use crate::kernels::ring::COLUMNS;
 use crate::nn::init::Param;
-use crate::nn::optimizer::{Held, Limits};
+use crate::nn::optimizer::{Group, Limits};
 use crate::nn::recorder::{Loss, Recorder, Turn};
 use crate::nn::{Model, Optimization, Params};
 use crate::tape::{Program, State, Tape, Var};
@@ -63,12 +63,30 @@ pub(super) fn checked(method: &str, turns: Vec<Turn>, learner: bool) -> Result<V
 }
 
 /// The scalars that a stage gives to every step: the learning rate (in a scope `<player>.lr`), the rate of biases and
-/// norms, the epoch, the row of the ring, and how often the turn was taken before in this step.
-pub(super) const COMMON: [&str; 5] = ["lr", "bias_lr", "epoch", "ring_row", "repeat"];
+/// norms, both without warm-up and schedule, the epoch, the row of the ring, and how often the turn was taken before in
+/// this step.
+pub(super) const COMMON: [&str; 7] =
+    ["lr", "bias_lr", "constant_lr", "constant_bias_lr", "epoch", "ring_row", "repeat"];
+
+/// How many of [`COMMON`] are rates.
+const RATES: usize = 4;
+
+/// The values of [`COMMON`] in a step whose learning rate is `lr`. `optimization` is already that of the batch.
+pub(super) fn common(optimization: &Optimization, lr: f64, [epoch, row, repeat]: [usize; 3]) -> [f32; COMMON.len()] {
+    let (constant, factor) = (optimization.optimizer.lr, optimization.optimizer.bias_lr_factor);
+    let [lr, bias_lr, constant, constant_bias] = [lr, lr * factor, constant, constant * factor].map(|rate| rate as f32);
+    [lr, bias_lr, constant, constant_bias, epoch as f32, row as f32, repeat as f32]
+}
+
+/// The values of [`COMMON`] where nothing is updated: all 0 but the epoch.
+pub(super) fn epoch_alone(epoch: usize) -> [f32; COMMON.len()] {
+    COMMON.map(|name| if name == "epoch" { epoch as f32 } else { 0.0 })
+}
 
 /// The value of a scalar that a recording reads: one of [`COMMON`], or one of the method's `own`.
-pub(super) fn scalar(name: &str, common: [f32; 5], own: &[(&'static str, f32)]) -> Option<f32> {
-    let name = name.rsplit_once('.').map_or(name, |(_, rate)| if COMMON[..2].contains(&rate) { rate } else { name });
+pub(super) fn scalar(name: &str, common: [f32; COMMON.len()], own: &[(&'static str, f32)]) -> Option<f32> {
+    let name =
+        name.rsplit_once('.').map_or(name, |(_, rate)| if COMMON[..RATES].contains(&rate) { rate } else { name });
     let stage = COMMON.iter().zip(common).find(|(known, _)| **known == name).map(|c| c.1);
     stage.or_else(|| own.iter().find(|n| n.0 == name).map(|n| n.1))
 }
@@ -84,8 +102,8 @@ pub(super) struct Update<'a> {
     /// The backbone. If `size_key` knows no key for a parameter, the backbone makes it large.
     pub model: &'a Model,
     pub size_key: &'a dyn Fn(&Param) -> Option<String>,
-    /// What some steps do not change.
-    pub held: Option<Held>,
+    /// A layer with a way of its own.
+    pub group: Option<Group>,
 }
 
 impl Update<'_> {
@@ -123,9 +141,14 @@ impl Update<'_> {
         after: &dyn Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<Vec<String>> {
         let (loss, metrics) = minimize(r)?;
+        // Each turn would need the layer, and the scalars of its scope.
+        if let (Some(group), false) = (self.group, turn.name.is_empty()) {
+            let (name, turn) = (self.name, turn.name);
+            return Err(Error::Failed(format!("{name} has the turn {turn} and the group {group:?}; have one of them")));
+        }
         let trained = self.trained(job, turn, r.params)?;
         let (optimizer, limits) =
-            (self.optimization.optimizer()?, Limits { held: self.held, ..self.optimization.limits() });
+            (self.optimization.optimizer()?, Limits { group: self.group, ..self.optimization.limits() });
         let step = match &mut r.params.micro {
             None => optimizer.minimize_within(r.t, loss.total, &trained, limits)?,
             Some(micro) => {
@@ -213,4 +236,39 @@ pub(super) fn terms(
     let named = columns.iter().zip(sums).skip(1);
     let told = named.filter(|(name, _)| !name.ends_with(SKIPPED) && !not.contains(&name.as_str()));
     told.map(|(name, sum)| (name.clone(), sum / steps as f64)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Config;
+
+    /// Every value has its own name, in the scope of a player, too. The rates without a schedule are those of the batch.
+    #[test]
+    fn each_scalar_has_its_value() {
+        let text = "[pretraining]\nmethods = [\"simsiam\"]\n[pretraining.simsiam]\nlr_scaling = \"linear\"\nwarmup_epochs = 2\n\
+                    [pretraining.simsiam.optimizer]\nname = \"sgd\"\nlr = 0.5\nexclude_bias_and_norm = true\nbias_lr_factor = 0.25\n";
+        let pretrained = Config::parse("t", text).unwrap().pretraining_of("simsiam").unwrap();
+        assert_eq!(pretrained.method.group(), Some(Group::ConstantRate { layer: "prediction" }));
+        let of = pretrained.optimization.for_batch(128);
+        let lr = of.rate(0, 0, 10);
+        assert!(lr < 0.05, "{lr} is a first step of a warm-up");
+        let due = common(&of, lr, [3, 4, 5]);
+        let named = |name: &str| scalar(name, due, &[("own", 7.0)]);
+        for (name, value) in [
+            ("lr", lr as f32),
+            ("generator.lr", lr as f32),
+            ("bias_lr", (lr * 0.25) as f32),
+            ("constant_lr", 0.25),
+            ("x.constant_bias_lr", 0.0625),
+            ("epoch", 3.0),
+            ("ring_row", 4.0),
+            ("repeat", 5.0),
+            ("own", 7.0),
+        ] {
+            assert_eq!(named(name), Some(value), "{name}");
+        }
+        assert_eq!((named("x.epoch"), named("momentum")), (None, None));
+        assert_eq!(epoch_alone(3), [0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0]);
+    }
 }

@@ -6,7 +6,7 @@ use super::config::Pretrained;
 use super::pretrain::batch_for;
 use super::session::Job;
 use super::stage::order;
-use super::turns::scalar;
+use super::turns::{epoch_alone, scalar};
 use crate::base::Result;
 use crate::data::augment::{Augmentation, StoreViews, Told};
 use crate::data::store::ImageStore;
@@ -112,7 +112,7 @@ impl Job<'_> {
         let schedule = self.schedule(&tape)?;
         let mut feed = Feed::new();
         for name in &schedule.scalars {
-            let value = scalar(name, [0.0, 0.0, epoch as f32, 0.0, 0.0], &own.1);
+            let value = scalar(name, epoch_alone(epoch), &own.1);
             feed = value.into_iter().fold(feed, |feed, value| feed.scalar(name, value));
         }
         let named = |name: &str| schedule.inputs.iter().any(|i| i.0 == name);

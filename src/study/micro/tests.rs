@@ -204,7 +204,7 @@ fn contrast(job: &Job<'_>, state: &mut State) -> Result<Program> {
         optimization: &pretrained.optimization,
         model: &pretrained.model,
         size_key: &|one| pretrained.size_key(one),
-        held: pretrained.method.held(),
+        group: pretrained.method.group(),
     };
     let (mut params, parts) = (Params::new(), Parts { batch: 6, micro: 2, key: "micro_batch_size" });
     let minimize = |r: &mut Recorder<'_>| Ok((pretrained.method.record(&Turn::ONLY, r)?, Vec::new()));

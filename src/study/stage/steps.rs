@@ -8,7 +8,7 @@ use crate::device::Ticket;
 use crate::nn::micro::INDEX;
 use crate::nn::{Progress, Turn};
 use crate::study::cursor::Cursor;
-use crate::study::turns::{Plans, scalar};
+use crate::study::turns::{Plans, common, scalar};
 use crate::tape::{Feed, Plan, State};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -119,11 +119,10 @@ impl Stage<'_> {
         let (own, numbers) = (self.task.inputs(progress, indices), self.task.scalars(progress));
         let row = (at.step % slots) * turn.repeats + repeat;
         let lr = self.rate(at.epoch, at.step);
-        let bias_lr = lr * self.optimization.optimizer.bias_lr_factor;
         let mut feed = Feed::new();
         // A turn gets the inputs and scalars that its recording names. Other turns may read the rest.
         let schedule = plan.schedule();
-        let common = [lr as f32, bias_lr as f32, at.epoch as f32, row as f32, repeat as f32];
+        let common = common(&self.optimization, lr, [at.epoch, row, repeat]);
         for name in &schedule.scalars {
             feed = scalar(name, common, &numbers).into_iter().fold(feed, |feed, value| feed.scalar(name, value));
         }
