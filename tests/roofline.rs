@@ -36,20 +36,24 @@ fn fma_text(chains: usize, width: u32) -> String {
     )
 }
 
-/// Copies one vec4 in each invocation, in rows of 2²², because a dimension of a grid has at most 65,535 workgroups.
-const COPY: &[Piece] = &[Piece {
-    path: "test/copy.wgsl",
-    text: "
-@group(0) @binding(1) var<storage, read> origin: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> to: array<vec4<f32>>;
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) at: vec3<u32>) {
-    let i = at.y * 4194304u + at.x;
-    to[i] = origin[i];
-}",
-}];
+/// The text that copies `each` vec4 in an invocation, those of a workgroup side by side, in rows of 2²² vec4, because a
+/// dimension of a grid has at most 65,535 workgroups.
+fn copy_text(each: u64) -> String {
+    let copies: String = (0..each).map(|i| format!("to[i + {0}u] = origin[i + {0}u];", 256 * i)).collect();
+    format!(
+        "@group(0) @binding(1) var<storage, read> origin: array<vec4<f32>>;
+        @group(0) @binding(2) var<storage, read_write> to: array<vec4<f32>>;
+        @compute @workgroup_size(256)
+        fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{
+            let i = group.y * {row}u + group.x * {own}u + lane;
+            {copies}
+        }}",
+        row = ROW / 16,
+        own = 256 * each,
+    )
+}
 
-/// The bytes of a row of [`COPY`].
+/// The bytes of a row of [`copy_text`].
 const ROW: u64 = 16 << 22;
 
 /// A loop of this file, with the work of one run in flops or bytes.
@@ -66,38 +70,43 @@ impl Loop {
     }
 }
 
+/// A kernel needs pieces that live as long as the program.
+fn kernel(name: &'static str, path: &'static str, text: String) -> Kernel {
+    let text: &'static str = Box::leak(text.into_boxed_str());
+    Kernel::new(name, "test", Box::leak(Box::new([Piece { path, text }])))
+}
+
 fn fma_loop(gpu: &Gpu, groups: u32, chains: usize) -> Loop {
     const WIDTH: u32 = 64;
     let params = ParamBlocks::new(std::iter::once(bytemuck::bytes_of(&[0.5f32, 0.25]))).upload(gpu).unwrap();
     let out = gpu.buffer("out", 16 * u64::from(WIDTH * groups)).unwrap();
-    // A kernel needs pieces that live as long as the program.
-    let text: &'static str = Box::leak(fma_text(chains, WIDTH).into_boxed_str());
-    let pieces: &'static [Piece] = Box::leak(Box::new([Piece { path: "test/fma.wgsl", text }]));
-    let kernel = Kernel::new("test.fma", "test", pieces);
+    let kernel = kernel("test.fma", "test/fma.wgsl", fma_text(chains, WIDTH));
     let list = [gpu.dispatch("fma", &kernel, &[&out], (&params, 0), [groups, 1, 1]).unwrap()];
     Loop { list, work: f64::from(groups * WIDTH) * f64::from(ROUNDS) * ADDS as f64 * 8.0 }
 }
 
-/// The loop with the most multiply-adds per second. The number of chains that hides the latency and still fits the
-/// registers depends on the processor.
-fn fastest_fma_loop(gpu: &Gpu, groups: u32) -> Loop {
-    let rated = [1, 2, 3, 4, 8].map(|chains| {
-        let own = fma_loop(gpu, groups, chains);
+/// The loop of the highest rate: which one hides the latency and fits the registers depends on the processor.
+fn fastest(gpu: &Gpu, loops: impl IntoIterator<Item = Loop>) -> Loop {
+    let rated = loops.into_iter().map(|own| {
         own.rate(gpu); // compiles the kernel and touches the memory first
         let rate = Spread::of(&(0..7).map(|_| own.rate(gpu)).collect::<Vec<_>>()).median;
         (rate, own)
     });
-    rated.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1
+    rated.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1
 }
 
-fn copy_loop(gpu: &Gpu) -> Loop {
+/// Loops that copy 1, 2, 4 and 8 vec4 in an invocation, all between the same two buffers.
+fn copy_loops(gpu: &Gpu) -> impl Iterator<Item = Loop> {
     let rows = (256 << 20).min(gpu.caps().binding_bytes) / ROW;
     let bytes = rows * ROW;
     let (from, to) = (gpu.buffer("from", bytes).unwrap(), gpu.buffer("to", bytes).unwrap());
-    let (kernel, none) = (Kernel::new("test.copy", "test", COPY), ParamBlocks::new(std::iter::empty()));
-    let grid = [(ROW / 16 / 256) as u32, rows as u32, 1];
-    let list = [gpu.dispatch("copy", &kernel, &[&from, &to], (&none, 0), grid).unwrap()];
-    Loop { list, work: 2.0 * bytes as f64 }
+    [1, 2, 4, 8].into_iter().map(move |each| {
+        let (kernel, none) =
+            (kernel("test.copy", "test/copy.wgsl", copy_text(each)), ParamBlocks::new(std::iter::empty()));
+        let grid = [(ROW / 16 / 256 / each) as u32, rows as u32, 1];
+        let list = [gpu.dispatch("copy", &kernel, &[&from, &to], (&none, 0), grid).unwrap()];
+        Loop { list, work: 2.0 * bytes as f64 }
+    })
 }
 
 /// The lab's rate divided by the rate of the loop of this file, as the median over turns. In a turn each is sampled
@@ -129,9 +138,9 @@ fn roofs_agree_with_loops_written_elsewhere() {
         let said = format!("{what}: {times:.3} times the loop of this test; {peak:?}");
         if (times - 1.0).abs() <= 0.15 { Ok(()) } else { Err(said) }
     };
-    let own = fastest_fma_loop(&gpu, groups);
+    let own = fastest(&gpu, [1, 2, 3, 4, 8].map(|chains| fma_loop(&gpu, groups, chains)));
     in_three(|| agree("f32", roofline::f32_probe(&gpu).unwrap(), &own));
-    let own = copy_loop(&gpu);
+    let own = fastest(&gpu, copy_loops(&gpu));
     in_three(|| agree("copy", roofline::copy_probe(&gpu).unwrap(), &own));
 }
 
