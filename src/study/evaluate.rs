@@ -7,7 +7,7 @@ use super::names::{BACKBONE, CONFIG, DONE, ENVIRONMENT, REDO, STATE};
 use super::neighbours::{Neighbours, knn};
 use super::pass::{Eye, Pass};
 use super::session::Job;
-use super::settings::other_setting;
+use super::settings::{PRETRAINING, other_setting, stage_of};
 use super::start::{ImageForm, model_of};
 use crate::base::{Error, Result, files, seal};
 use crate::data::{Dataset, Need, Split};
@@ -70,6 +70,12 @@ impl Trained {
         let path = folder.join(ENVIRONMENT);
         let object = files::text(&path).and_then(|text| seal::opened(&text));
         let object = object.map_err(|why| Error::damaged(&path, why, REDO))?;
+        if object.get("settings").is_some_and(|settings| stage_of(settings) == PRETRAINING) {
+            return Err(Error::Data(format!(
+                "{} is a pretraining, which has no classifier; give a folder that `train` or a study's cell made",
+                folder.display()
+            )));
+        }
         serde_json::from_value(object.into()).map_err(|e| {
             Error::Data(format!(
                 "{} is not of a trained classifier ({e}); give a folder that `train` or a study made",

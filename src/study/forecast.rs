@@ -217,7 +217,7 @@ impl Job<'_> {
             }
             let (method, seed) = (self.config.pretraining_on(name, &cell.backbone)?, cell.seed);
             // The address needs a recording of the steps, and most studies that are looked at have not begun.
-            let done = pretrain::any_begun(self.out, cell) && {
+            let done = pretrain::begun_folders(self.out, cell).next().is_some() && {
                 let one = Pretraining { images: &set.train, method: &method, seed, begun: &begun, limit: None };
                 pretrain::folder_of(self.out, cell, &pretrain::provenance(self, one)?).join(DONE).exists()
             };

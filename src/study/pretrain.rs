@@ -137,10 +137,11 @@ pub(super) fn folder_begins(cell: &Cell) -> String {
     format!("{}-{}-seed-{}-", cell.dataset, cell.pretraining, cell.seed)
 }
 
-/// Whether there is a folder whose name begins as that of a cell's pretraining.
-pub(super) fn any_begun(out: &Path, cell: &Cell) -> bool {
+/// The folders whose names begin as that of a cell's pretraining, whatever made them.
+pub(super) fn begun_folders(out: &Path, cell: &Cell) -> impl Iterator<Item = PathBuf> {
     let (folders, begins) = (std::fs::read_dir(out.join("pretraining")), folder_begins(cell));
-    folders.into_iter().flatten().flatten().any(|e| e.file_name().to_string_lossy().starts_with(&begins))
+    let folders = folders.into_iter().flatten().flatten();
+    folders.filter(move |e| e.file_name().to_string_lossy().starts_with(&begins)).map(|e| e.path())
 }
 
 /// What the bits of a pretraining depend on. Neither a label nor an image of another split is in it.

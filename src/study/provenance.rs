@@ -123,6 +123,18 @@ impl Provenance {
         ))
     }
 
+    /// An error for the `folder` of a cell that started from the pretraining in `other`, where this pretraining is due. It
+    /// says what differs between the two.
+    pub fn another_start(&self, folder: &Path, other: &Path) -> Error {
+        let before = seal::read::<Before>(&other.join(ENVIRONMENT));
+        let what = before.map_or("folder".to_string(), |before| self.differences(&before).join(" and another "));
+        let (folder, other) = (folder.display(), other.display());
+        Error::Foreign(format!(
+            "{folder} started from the pretraining in {other}, which was made with another {what}; go on with what made it, \
+             take another --out, or delete the cell's folder to make it anew"
+        ))
+    }
+
     fn differences(&self, before: &Before) -> Vec<String> {
         let table = before.kernel_table.is_some();
         let before = &before.made;

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 pub use weights::expect_weights;
-use weights::start_of;
+use weights::{expect_own_pretraining, start_of};
 
 /// How to go through the cells of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -329,6 +329,7 @@ impl Job<'_> {
                 if let Some(kept) = Failure::read(&folder).filter(|kept| tried.contains(&folder) || !again(kept)) {
                     return Err(kept.error());
                 }
+                expect_own_pretraining(self.out, cell, &made)?;
                 let (path, done) = match pretrain::run(self, one, &folder, &made) {
                     Err(e) if e.is_of_one() => {
                         self.gpu.check()?;

@@ -79,11 +79,14 @@ pub(super) fn probe_settings(c: &Config, cell: &Cell) -> Result<Value> {
     Ok(settings)
 }
 
+/// What [`stage_of`] calls a pretraining.
+pub(super) const PRETRAINING: &str = "a pretraining";
+
 /// The stage that reads these settings, in words.
 pub(super) fn stage_of(settings: &Value) -> &'static str {
     match () {
         () if settings.get("protocol").is_some() => "a judgement of frozen features",
-        () if settings.get("augmentation").is_some() => "a pretraining",
+        () if settings.get("augmentation").is_some() => PRETRAINING,
         () => "a training",
     }
 }

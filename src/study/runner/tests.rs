@@ -3,9 +3,11 @@
 use super::*;
 use crate::base::progress::Progress;
 use crate::base::{files, seal};
+use crate::data::Split;
 use crate::data::testing::write_png;
 use crate::device::tune::Table;
 use crate::study::config::Config;
+use crate::study::evaluate::evaluate_run;
 use crate::study::folder::Done;
 use crate::study::names::{DONE, FAILED, OWNER};
 use crate::study::standing;
@@ -243,6 +245,39 @@ fn pretrainings_and_cells_alone_make_the_table_of_the_whole() {
         assert!(!parts.out.join("report.html").exists(), "a cell alone reads no other");
         job.run(Selection::All, Manner::default()).unwrap();
         assert_eq!(rows(parts.out), rows(job.out));
+    });
+}
+
+/// Another key of the pretraining would make another one, for nothing: the cells that are there started from the first.
+#[test]
+fn cells_that_started_from_another_pretraining_are_refused_before_it_is_made() {
+    let text = "[data]\nspecs = [\"phantom:covid?train=16&val=4&test=6\"]\nstore_size = 8\nimage_size = 8\n[model]\n\
+                width = 0.0625\n[pretraining]\nmethods = [\"simclr\"]\nepochs = 1\nwarmup_epochs = 0\nbatch_size = 8\n\
+                simclr.projection_dims = [8, 4]\n[noise]\nrates = [0.4]\n[training]\nepochs = 1\nbatch_size = 8\n\
+                warmup_epochs = 0\n[evaluation]\nbatch_size = 8\nprotocols = [\"finetune\", \"knn\"]\n";
+    let other = Config::parse("t", &text.replace("[8, 4]", "[8, 2]")).unwrap();
+    with_job(text, &Heard::default(), |job| {
+        let folders = || std::fs::read_dir(job.out.join("pretraining")).unwrap().map(|e| e.unwrap().path());
+        let run = |config: &Config| {
+            let job = Job { config, kernels: job.kernels.clone(), ..*job };
+            job.run(Selection::All, Manner::default()).map(|done| done.results.len())
+        };
+        assert_eq!((run(job.config).unwrap(), folders().count()), (2, 1));
+        let refused = run(&other).unwrap_err();
+        assert_eq!((refused.exit_code(), folders().count()), (2, 1));
+        let said = refused.to_string();
+        assert!(
+            said.contains("projection_dims: [8,4], now [8,2]") && said.contains("started from the pretraining in"),
+            "{said}"
+        );
+        let e = evaluate_run(job, &job.config.data.specs[0], Split::Test, &folders().next().unwrap()).unwrap_err();
+        assert!(e.exit_code() == 4 && e.to_string().contains("is a pretraining, which has no classifier"), "{e}");
+        // Where the first pretraining is gone, the same one is made again and leads to the same cells.
+        folders().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
+        assert_eq!((run(job.config).unwrap(), folders().count()), (2, 1));
+        // A cell whose folder is gone is made anew.
+        cells(job.config).iter().for_each(|cell| std::fs::remove_dir_all(run_folder(job.out, &cell.name)).unwrap());
+        assert_eq!((run(&other).unwrap(), folders().count()), (2, 2));
     });
 }
 
