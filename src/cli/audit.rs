@@ -18,9 +18,10 @@ use std::path::PathBuf;
 /// counted as wrong, and its scores. A linear classifier on features learns the labels of all folds
 /// but one and gives the probabilities of that one (confident learning, Northcutt et al. 2021, counts
 /// how many labels are wrong); the nearest images vote; and the loss is taken over folds and weight
-/// decays. The rank is by the mean of the three ranks. Images of one patient, and images that are
-/// alike, never judge each other. --json and --page also list images that are there twice, that are
-/// close in features, and that are far from all others.
+/// decays. The rank is by the probability of the label that classifier and neighbours give together;
+/// how much each counts is learnt from all labels. Images of one patient, and images that are alike,
+/// never judge each other. --json and --page also list images that are there twice, that are close in
+/// features, and that are far from all others.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,

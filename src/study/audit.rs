@@ -12,9 +12,10 @@
 //! - **Neighbours**: the share of the votes of the nearest images for the given label, less the largest share of another
 //!   ([`noise::audit::votes`]).
 //!
-//! The three scores are combined as the mean of the ranks. Neighbours weigh a half and the other two a quarter each,
-//! since these two come from the same classifier. The suspects are the first images of this order, as many as the joint
-//! counts wrong labels.
+//! The score that ranks the labels takes these together ([`noise::audit::pool`]): the probability of the given label by the
+//! classifiers of all weight decays and by the shares of the votes. How much each of them counts is learnt from all labels,
+//! because good features make good neighbours and poor ones do not. The suspects are the first images of this order, as many
+//! as the joint counts wrong labels.
 
 mod close;
 mod found;
@@ -36,7 +37,7 @@ use crate::data::{DecodedData, descriptor};
 use crate::nn::weights;
 use crate::noise::audit::confident::Judged;
 use crate::noise::audit::folds::folds;
-use crate::noise::audit::{combined, votes};
+use crate::noise::audit::votes;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -77,17 +78,22 @@ pub struct AuditWish {
 }
 
 /// What the other images say of each image's label.
+#[derive(Default)]
 pub(super) struct Evidence {
     /// Whether each image can be judged: other folds have images of its class.
     judged: Vec<bool>,
     /// For each image: the probabilities of the classes, by the best weight decay.
     probabilities: Vec<f64>,
+    /// For each weight decay and image: the logarithms of the probabilities.
+    logs: Vec<Vec<f64>>,
     /// For each image: the held-out loss, the mean over the weight decays.
     loss: Vec<f64>,
     /// For each image: neighbours of other groups, nearest first. There are as many as vote, and at least [`NEAREST`].
     near: Vec<Near>,
     /// For each image: the classes' shares of the votes.
     shares: Vec<f64>,
+    /// For each image: the logarithms of the smoothed shares.
+    log_shares: Vec<f64>,
     /// For each image: the length of its features.
     lengths: Vec<f64>,
 }
@@ -144,14 +150,16 @@ impl Job<'_> {
             )));
         }
         let fold = folds(&labels, &groups, classes, wish.folds, wish.seed);
-        let (judged, probabilities, loss) = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
+        let held = self.held_out((&rows, width), &labels, (&fold, wish.folds), classes)?;
         self.progress.stage("look for neighbours", labels.len() as u64, 0, "images");
         let near = self.of_other_groups((&rows, width), &groups, voters.max(NEAREST))?;
         let voting: Vec<Near> = near.iter().map(|n| n[..n.len().min(voters)].to_vec()).collect();
         let shares = votes::shares(&voting, &labels, classes, TEMPERATURE);
+        let mut log_shares = votes::smoothed_shares(&voting, &labels, classes, TEMPERATURE);
+        log_shares.iter_mut().for_each(|share| *share = share.ln());
         let length = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let lengths = rows.chunks_exact(width).map(length).collect();
-        let evidence = Evidence { judged, probabilities, loss, near, shares, lengths };
+        let evidence = Evidence { near, shares, log_shares, lengths, ..held };
         let mut found = Audit::of((data, embedded), &labels, (by, alike), evidence, (wish, voters))?;
         found.summary.weights_sha256 = weights_sha256;
         found.summary.seconds = since.elapsed().as_secs_f64();
@@ -205,7 +213,7 @@ impl Job<'_> {
     fn described(&self, spec: &str, wish: &AuditWish) -> Result<(Embedded, DecodedData)> {
         self.progress.note(
             "warning: without --weights, images are compared by their gradients and colours, which know little of what a \
-             picture shows; the features of a pretrained backbone find more",
+             picture shows; the features of a backbone that was trained on many images find more",
         );
         let data = Data { image_size: SHOWN, store_size: SHOWN, channels: 3, ..self.config.data.clone() };
         let config = Config { data, ..self.config.clone() };
@@ -219,15 +227,14 @@ impl Job<'_> {
         Ok((found, data))
     }
 
-    /// For each image: whether it is judged, its probabilities, and its loss.
-    #[allow(clippy::type_complexity, reason = "three columns of one table")]
+    /// What classifiers say that did not learn from an image.
     fn held_out(
         &self,
         (rows_of_features, width): (&[f32], usize),
         labels: &[u32],
         (fold, count): (&[usize], usize),
         classes: usize,
-    ) -> Result<(Vec<bool>, Vec<f64>, Vec<f64>)> {
+    ) -> Result<Evidence> {
         let mut of_decay = vec![vec![0.0; labels.len() * classes]; WEIGHT_DECAYS.len()];
         let mut judged = vec![false; labels.len()];
         self.progress.stage("judge the labels of each fold", count as u64, 0, "folds");
@@ -249,15 +256,17 @@ impl Job<'_> {
             rows(true).for_each(|i| judged[i] = given.contains(&labels[i]));
             self.progress.step(held as u64 + 1, "");
         }
-        let loss_of = |all: &Vec<f64>| -> Vec<f64> {
-            let given = |(i, &l): (usize, &u32)| -all[i * classes + l as usize].max(f64::MIN_POSITIVE).ln();
-            labels.iter().enumerate().map(given).collect()
+        let given = |logs: &[f64]| -> Vec<f64> {
+            labels.iter().enumerate().map(|(i, &l)| -logs[i * classes + l as usize]).collect()
         };
-        let losses: Vec<Vec<f64>> = of_decay.iter().map(loss_of).collect();
+        let logs: Vec<Vec<f64>> =
+            of_decay.iter().map(|all| all.iter().map(|p| p.max(f64::MIN_POSITIVE).ln()).collect()).collect();
+        let losses: Vec<Vec<f64>> = logs.iter().map(|logs| given(logs)).collect();
         let sum = |d: &usize| (0..labels.len()).filter(|&i| judged[i]).map(|i| losses[*d][i]).sum::<f64>();
         let best = (0..WEIGHT_DECAYS.len()).min_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap_or(0);
         let mean = |i: usize| losses.iter().map(|l| l[i]).sum::<f64>() / losses.len() as f64;
-        Ok((judged, of_decay.swap_remove(best), (0..labels.len()).map(mean).collect()))
+        let loss = (0..labels.len()).map(mean).collect();
+        Ok(Evidence { judged, probabilities: of_decay.swap_remove(best), logs, loss, ..Evidence::default() })
     }
 
     /// For each image: the nearest images that are in other groups than its own.

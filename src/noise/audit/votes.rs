@@ -18,8 +18,23 @@ pub fn weighted(near: &[(f32, usize)], labels: &[u32], classes: usize, temperatu
 /// cosine and the place of its neighbours, nearest first, none of which may be the image itself. An image without
 /// neighbours has equal shares.
 pub fn shares(near: &[Vec<(f32, usize)>], labels: &[u32], classes: usize, temperature: f64) -> Vec<f64> {
+    shares_with(near, labels, temperature, &vec![0.0; classes])
+}
+
+/// The same where each image has as many votes more as there are classes, spread as the labels of all images are. No share is
+/// 0, and few or distant neighbours say little.
+pub fn smoothed_shares(near: &[Vec<(f32, usize)>], labels: &[u32], classes: usize, temperature: f64) -> Vec<f64> {
+    let count = |c: usize| labels.iter().filter(|l| **l as usize == c).count() as f64 + 1.0; // a class without images, too
+    let all = (labels.len() + classes) as f64;
+    let more: Vec<f64> = (0..classes).map(|c| count(c) / all * classes as f64).collect();
+    shares_with(near, labels, temperature, &more)
+}
+
+fn shares_with(near: &[Vec<(f32, usize)>], labels: &[u32], temperature: f64, more: &[f64]) -> Vec<f64> {
+    let classes = more.len();
     let one = |near: &Vec<(f32, usize)>| {
-        let votes = weighted(near, labels, classes, temperature);
+        let mut votes = weighted(near, labels, classes, temperature);
+        votes.iter_mut().zip(more).for_each(|(votes, more)| *votes += more);
         let all: f64 = votes.iter().sum();
         let equal = 1.0 / classes.max(1) as f64;
         votes.iter().map(|v| if all > 0.0 { v / all } else { equal }).collect::<Vec<_>>()
@@ -38,5 +53,13 @@ mod tests {
         let one = 1.0 / (1.0 + 2.0 * (-1f64).exp());
         let due = [one, 1.0 - one, 0.0, 1.0, 0.5, 0.5];
         assert!(found.iter().zip(due).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    /// Two votes more, spread as the labels 0, 1, 1 and one of each class are: 0.8 and 1.2.
+    #[test]
+    fn smoothed_shares_have_votes_of_all_labels() {
+        let found = smoothed_shares(&[vec![(0.9, 0)], vec![]], &[0, 1, 1], 2, 0.1);
+        let due = [1.8 / 3.0, 1.2 / 3.0, 0.4, 0.6];
+        assert!(found.iter().zip(due).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
     }
 }

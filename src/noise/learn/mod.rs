@@ -8,7 +8,7 @@ mod reverse;
 mod small_loss;
 #[cfg(test)]
 pub(crate) mod testing;
-mod transition;
+pub(in crate::noise) mod transition;
 
 pub use known::Known;
 pub use small_loss::ForgetRate;

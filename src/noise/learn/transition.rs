@@ -123,7 +123,7 @@ pub fn estimate(probabilities: &[f64], classes: usize, percentile: f64) -> Vec<f
 
 /// The inverse of a matrix [n, n], row by row, by Gauss-Jordan elimination with the largest pivot. An error where it has
 /// none, or where a pivot is so small that it would hold nothing but rounding.
-pub(super) fn inverse(matrix: &[f64], n: usize) -> Result<Vec<f64>> {
+pub(in crate::noise) fn inverse(matrix: &[f64], n: usize) -> Result<Vec<f64>> {
     let mut a: Vec<Vec<f64>> = matrix.chunks(n).map(<[f64]>::to_vec).collect();
     a.iter_mut().enumerate().for_each(|(i, row)| row.extend((0..n).map(|k| f64::from(u8::from(i == k)))));
     for k in 0..n {

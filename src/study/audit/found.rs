@@ -24,13 +24,13 @@ pub struct Suspect {
     pub split: &'static str,
     /// The class that its label names.
     pub given: String,
-    /// The class that the classifier and the neighbours together find most likely.
+    /// The class that the classifier and the neighbours together find most likely ([`Suspect::score`]).
     pub likely: String,
     /// Whether its label is probably wrong. As many of the first rows are suspects as the confident joint counts wrong
     /// labels.
     pub suspect: bool,
-    /// The mean of its ranks by the other scores, from 0, the most suspicious, to 1. This and the other scores are
-    /// empty if the label could not be judged.
+    /// The probability of its label by the classifiers and the neighbours together ([`crate::noise::audit::pool`]). The smallest is the most
+    /// suspicious. This and the other scores are empty if the label could not be judged.
     pub score: Option<f64>,
     /// The held-out probability of its label.
     pub self_confidence: Option<f64>,
@@ -129,6 +129,9 @@ pub struct AuditSummary {
     /// The classifier's agreement: the share of held-out images to which it gives the label that they have. If the
     /// share is small, the classifier is weak, and far too many labels count as wrong.
     pub agreement: f64,
+    /// How much the classifier of each weight decay, from the smallest, and at last the neighbours count in
+    /// [`Suspect::score`]: the powers of their probabilities.
+    pub weights: Vec<f64>,
     /// How many labels are wrong, by the confident joint.
     pub probably_wrong: usize,
     /// The same for each class.
@@ -175,13 +178,13 @@ impl Audit {
         let scores = Scores::of(&evidence, labels, classes);
         let suspects: usize = scores.wrong.iter().sum();
         let mut order: Vec<usize> = (0..scores.judged.len()).collect();
-        order.sort_by(|&a, &b| scores.combined[a].total_cmp(&scores.combined[b]));
+        order.sort_by(|&a, &b| scores.together[a].total_cmp(&scores.together[b]));
         let row = |(rank, k): (usize, usize)| {
             let index = scores.judged[k];
             Suspect {
                 suspect: rank < suspects,
                 likely: images.class(scores.likely[k]),
-                score: Some(scores.combined[k]),
+                score: Some(scores.together[k]),
                 self_confidence: Some(scores.confidence[k]),
                 normalized_margin: Some(scores.margin[k]),
                 neighbours: Some(scores.votes[k]),
@@ -212,6 +215,7 @@ impl Audit {
             images: n,
             not_judged: n - judged,
             agreement: scores.agreement,
+            weights: scores.weights.clone(),
             probably_wrong: suspects,
             classes: (0..classes).map(of_class).collect(),
             alike,

@@ -1,6 +1,7 @@
 //! The scores of an audit: what the classifier and the neighbours say of each label.
 
-use super::{Evidence, Judged, combined};
+use super::{Evidence, Judged};
+use crate::noise::audit::pool::Pool;
 
 /// The scores of the images that can be judged.
 pub(super) struct Scores {
@@ -15,7 +16,9 @@ pub(super) struct Scores {
     /// For each of them: see [`super::Suspect::neighbours`].
     pub votes: Vec<f64>,
     /// For each of them: see [`super::Suspect::score`].
-    pub combined: Vec<f64>,
+    pub together: Vec<f64>,
+    /// See [`super::AuditSummary::weights`].
+    pub weights: Vec<f64>,
     /// For each class: how many of its labels are wrong, by the confident joint.
     pub wrong: Vec<usize>,
     /// See [`super::AuditSummary::agreement`].
@@ -34,15 +37,15 @@ impl Scores {
         let by_votes = Judged { probabilities: &shares, labels: &given, classes };
         let (confidence, margin) = (by_probe.self_confidence(), by_probe.normalized_margin());
         let votes: Vec<f64> = by_votes.normalized_margin().into_iter().map(|m| 2.0 * m - 1.0).collect();
-        let quiet: Vec<f64> = judged.iter().map(|&i| -evidence.loss[i]).collect();
-        let combined = combined(&[(0.25, &confidence), (0.25, &quiet), (0.5, &votes)]);
+        let said: Vec<Vec<f64>> = evidence.logs.iter().chain([&evidence.log_shares]).map(|logs| rows(logs)).collect();
+        let said: Vec<&[f64]> = said.iter().map(Vec::as_slice).collect();
+        let pool = Pool::of(&said, &given, classes);
+        let by_both = Judged { probabilities: &pool.probabilities, labels: &given, classes };
         let largest = |p: &[f64]| (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
         let agree = probabilities.chunks_exact(classes).zip(&given).filter(|(p, l)| largest(p) == **l as usize).count();
-        let sums = |k: usize| -> Vec<f64> {
-            (0..classes).map(|c| probabilities[k * classes + c] + shares[k * classes + c]).collect()
-        };
-        let likely = (0..judged.len()).map(|k| largest(&sums(k))).collect();
+        let likely = pool.probabilities.chunks_exact(classes).map(largest).collect();
         let agreement = agree as f64 / judged.len().max(1) as f64;
-        Scores { likely, confidence, margin, votes, combined, wrong: by_probe.wrong(), agreement, judged }
+        let (together, weights, wrong) = (by_both.self_confidence(), pool.weights, by_probe.wrong());
+        Scores { likely, confidence, margin, votes, together, weights, wrong, agreement, judged }
     }
 }
