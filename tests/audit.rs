@@ -107,9 +107,9 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     let first = found.iter().take(18).filter(|r| why[&r["path"]] == "wrong").count();
     let suspects = found.iter().filter(|r| r["suspect"] == "true").count();
     println!("{first} of the first 18 are wrong; {suspects} are counted");
-    // Gradients and colours know little, and each of nine classes has 20 images: 10 are among the first, by chance it would
+    // Gradients and colours know little, and each of nine classes has 20 images: 9 are among the first, by chance it would
     // be 2, and the joint counts 79 labels. The margins are for other devices, whose sums round otherwise.
-    assert!(first.abs_diff(10) <= 2 && suspects.abs_diff(79) <= 4, "{first}, {suspects}");
+    assert!(first.abs_diff(9) <= 2 && suspects.abs_diff(79) <= 4, "{first}, {suspects}");
     // The order is that of the score, which is a number from 0 to 1, and the suspects are the first.
     let scores: Vec<f64> = found.iter().map(|r| r["score"].parse().unwrap()).collect();
     assert!(scores.is_sorted() && scores.iter().all(|s| (0.0..=1.0).contains(s)));
@@ -132,11 +132,14 @@ fn wrong_labels_come_first_and_the_lists_hold_what_was_put_there() {
     let agreement = json["agreement"].as_f64().unwrap();
     assert!((2.0 / 9.0..1.0).contains(&agreement), "nine classes: {agreement}");
     assert!(said.contains(&format!("agrees with {:.0} % of them", 100.0 * agreement)), "{said}");
-    let weights: Vec<f64> = json["weights"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).collect();
-    assert!(
-        weights.len() == 4 && weights.iter().all(|w| *w >= 0.0) && weights.iter().sum::<f64>() > 0.5,
-        "{weights:?}"
-    );
+    // Together they know at least what the neighbours know.
+    let powers: Vec<f64> = json["powers"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).collect();
+    assert!(powers.len() == 4 && powers.iter().all(|w| *w >= 0.0), "{powers:?}");
+    let mut by_neighbours: Vec<_> = found.iter().collect();
+    by_neighbours.sort_by(|a, b| a["neighbours"].parse::<f64>().unwrap().total_cmp(&b["neighbours"].parse().unwrap()));
+    let theirs = by_neighbours.iter().take(18).filter(|r| why[&r["path"]] == "wrong").count();
+    println!("powers {powers:?}; {theirs} of the first 18 by neighbours alone");
+    assert!(theirs <= first, "{theirs} by neighbours alone, {first} by all");
     let classes = json["classes"].as_array().unwrap();
     assert_eq!(classes.iter().map(|c| c["probably_wrong"].as_u64().unwrap() as usize).sum::<usize>(), suspects);
     assert_eq!(json["off_topic"][0]["path"], "black.png");

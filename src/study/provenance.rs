@@ -127,10 +127,11 @@ impl Provenance {
     /// says what differs between the two.
     pub fn another_start(&self, folder: &Path, other: &Path) -> Error {
         let before = seal::read::<Before>(&other.join(ENVIRONMENT));
-        let what = before.map_or("folder".to_string(), |before| self.differences(&before).join(" and another "));
+        let told = |before: Before| format!("another {}", self.differences(&before).join(" and another "));
+        let what = before.map_or("what its environment.json no longer tells".to_string(), told);
         let (folder, other) = (folder.display(), other.display());
         Error::Foreign(format!(
-            "{folder} started from the pretraining in {other}, which was made with another {what}; go on with what made it, \
+            "{folder} started from the pretraining in {other}, which was made with {what}; go on with what made it, \
              take another --out, or delete the cell's folder to make it anew"
         ))
     }

@@ -1,7 +1,8 @@
 //! What several experts say together of the classes of an image: the logarithmic opinion pool (Genest & Zidek 1986, "Combining
 //! Probability Distributions", Statistical Science 1, section 3). p(c) ∝ Π pₑ(c)^wₑ, with the weights under which the labels
-//! of all images are likeliest (Heskes 1998, "Selecting Weighting Factors in Logarithmic Opinion Pools", NIPS 10): an expert
-//! that knows little of the labels counts little. A few numbers are learnt from all labels, so they hold nearly nothing of
+//! of all images are likeliest, as Heskes 1998 ("Selecting Weighting Factors in Logarithmic Opinion Pools", NIPS 10) chooses
+//! them: an expert that knows little of the labels counts little. Here their sum is free, and each has a normal distribution
+//! before any label is looked at, which decides where the labels do not. A few numbers are learnt from all labels, so they hold nearly nothing of
 //! one of them.
 
 use crate::noise::learn::transition::inverse;
@@ -10,6 +11,8 @@ use crate::noise::learn::transition::inverse;
 const STEPS: usize = 100;
 /// The search ends when no weight moves farther.
 const NEAR: f64 = 1e-10;
+/// A weight below this that would fall is 0 from then on.
+const NOTHING: f64 = 1e-6;
 
 /// Experts taken together.
 #[derive(Clone, Debug)]
@@ -107,13 +110,14 @@ impl Said<'_> {
     /// A step of Newton's method within the weights that are not negative, halved until the labels are likelier. `None` where
     /// no step makes them so.
     fn better(&self, weights: &[f64], at: &Likelihood) -> Option<(Vec<f64>, Likelihood)> {
-        // A weight that is 0 and would fall stays.
-        let free: Vec<usize> = (0..weights.len()).filter(|&e| weights[e] > 0.0 || at.slope[e] > 0.0).collect();
+        let is_free = |e: usize| weights[e] > NOTHING || at.slope[e] > 0.0;
+        let free: Vec<usize> = (0..weights.len()).filter(|&e| is_free(e)).collect();
         if free.is_empty() {
             return None;
         }
         let bend: Vec<f64> =
             free.iter().flat_map(|i| free.iter().map(move |j| at.bend[i * weights.len() + j])).collect();
+        // The matrix is that of covariances and 1 on its diagonal, so it has an inverse.
         let inverse = inverse(&bend, free.len()).ok()?;
         let mut step = vec![0.0; weights.len()];
         for (row, &i) in inverse.chunks_exact(free.len()).zip(&free) {
@@ -121,7 +125,8 @@ impl Said<'_> {
         }
         let mut share = 1.0;
         while share > 1e-9 {
-            let next: Vec<f64> = weights.iter().zip(&step).map(|(w, s)| (w + share * s).max(0.0)).collect();
+            let moved = |e: usize| if is_free(e) { (weights[e] + share * step[e]).max(0.0) } else { 0.0 };
+            let next: Vec<f64> = (0..weights.len()).map(moved).collect();
             let found = self.likelihood(&next);
             if found.value > at.value {
                 return Some((next, found));
@@ -176,6 +181,23 @@ mod tests {
             }
             let sums = pool.probabilities.chunks_exact(CLASSES).map(|row| row.iter().sum::<f64>());
             assert!(sums.clone().count() == 40 && sums.into_iter().all(|s| (s - 1.0).abs() < 1e-12));
+        }
+    }
+
+    /// At the best weights nothing rises: the slope is 0, or a weight of 0 would fall. Three of these experts say nearly the same.
+    #[test]
+    fn experts_that_say_nearly_the_same_find_their_best_weights() {
+        let apart = |k: f64| table(move |i, c| first(i, c) + 0.05 * k * (7.0 * i + k * c).cos());
+        let logs = [apart(1.0), apart(2.0), apart(3.0), table(second)];
+        let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
+        for of_second in [0.5, 0.0, -0.8] {
+            let labels = labels(of_second);
+            let said = Said { logs: &logs, labels: &labels, classes: CLASSES };
+            let pool = Pool::of(&logs, &labels, CLASSES);
+            let slope = said.likelihood(&pool.weights).slope;
+            for (weight, slope) in pool.weights.iter().zip(&slope) {
+                assert!(slope.abs() < 1e-6 || *weight == 0.0 && *slope < 0.0, "{:?}, {slope}", pool.weights);
+            }
         }
     }
 

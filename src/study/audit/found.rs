@@ -29,8 +29,8 @@ pub struct Suspect {
     /// Whether its label is probably wrong. As many of the first rows are suspects as the confident joint counts wrong
     /// labels.
     pub suspect: bool,
-    /// The probability of its label by the classifiers and the neighbours together ([`crate::noise::audit::pool`]). The smallest is the most
-    /// suspicious. This and the other scores are empty if the label could not be judged.
+    /// The probability of its label by the classifiers and the neighbours together ([`crate::noise::audit::pool`]). The
+    /// smallest is the most suspicious. This and the other scores are empty if the label could not be judged.
     pub score: Option<f64>,
     /// The held-out probability of its label.
     pub self_confidence: Option<f64>,
@@ -131,7 +131,7 @@ pub struct AuditSummary {
     pub agreement: f64,
     /// How much the classifier of each weight decay, from the smallest, and at last the neighbours count in
     /// [`Suspect::score`]: the powers of their probabilities.
-    pub weights: Vec<f64>,
+    pub powers: Vec<f64>,
     /// How many labels are wrong, by the confident joint.
     pub probably_wrong: usize,
     /// The same for each class.
@@ -215,7 +215,7 @@ impl Audit {
             images: n,
             not_judged: n - judged,
             agreement: scores.agreement,
-            weights: scores.weights.clone(),
+            powers: scores.powers.clone(),
             probably_wrong: suspects,
             classes: (0..classes).map(of_class).collect(),
             alike,

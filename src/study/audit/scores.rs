@@ -17,8 +17,8 @@ pub(super) struct Scores {
     pub votes: Vec<f64>,
     /// For each of them: see [`super::Suspect::score`].
     pub together: Vec<f64>,
-    /// See [`super::AuditSummary::weights`].
-    pub weights: Vec<f64>,
+    /// See [`super::AuditSummary::powers`].
+    pub powers: Vec<f64>,
     /// For each class: how many of its labels are wrong, by the confident joint.
     pub wrong: Vec<usize>,
     /// See [`super::AuditSummary::agreement`].
@@ -45,7 +45,7 @@ impl Scores {
         let agree = probabilities.chunks_exact(classes).zip(&given).filter(|(p, l)| largest(p) == **l as usize).count();
         let likely = pool.probabilities.chunks_exact(classes).map(largest).collect();
         let agreement = agree as f64 / judged.len().max(1) as f64;
-        let (together, weights, wrong) = (by_both.self_confidence(), pool.weights, by_probe.wrong());
-        Scores { likely, confidence, margin, votes, together, weights, wrong, agreement, judged }
+        let (together, powers, wrong) = (by_both.self_confidence(), pool.weights, by_probe.wrong());
+        Scores { likely, confidence, margin, votes, together, powers, wrong, agreement, judged }
     }
 }
