@@ -4,5 +4,6 @@
 pub mod audit;
 pub mod corrupt;
 pub mod learn;
+mod matrix;
 
 pub use corrupt::{Corrupted, Kind, NoiseKind, realised_rate};

@@ -75,7 +75,7 @@ impl Provenance {
         Ok(made)
     }
 
-    /// What made a finished folder, by its `environment.json`.
+    /// What made a folder, finished or begun, by its `environment.json`.
     pub fn of(folder: &Path) -> Result<Self> {
         let path = folder.join(ENVIRONMENT);
         let before = seal::read::<Before>(&path).map_err(|why| Error::damaged(&path, why, REDO))?;

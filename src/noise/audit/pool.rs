@@ -1,11 +1,11 @@
-//! What several experts say together of the classes of an image: the logarithmic opinion pool (Genest & Zidek 1986, "Combining
-//! Probability Distributions", Statistical Science 1, section 3). p(c) ∝ Π pₑ(c)^wₑ, with the weights under which the labels
-//! of all images are likeliest, as Heskes 1998 ("Selecting Weighting Factors in Logarithmic Opinion Pools", NIPS 10) chooses
-//! them: an expert that knows little of the labels counts little. Here their sum is free, and each has a normal distribution
-//! before any label is looked at, which decides where the labels do not. A few numbers are learnt from all labels, so they hold nearly nothing of
-//! one of them.
+//! What several experts say together of the classes of an image: the logarithmic opinion pool (Genest & Zidek 1986,
+//! "Combining Probability Distributions", Statistical Science 1, section 3). p(c) ∝ Π pₑ(c)^wₑ, with the weights under which
+//! the labels of all images are likeliest, as Heskes 1998 ("Selecting Weighting Factors in Logarithmic Opinion Pools", NIPS
+//! 10) chooses them: an expert that knows little of the labels counts little. Here their sum is free, and each has a normal
+//! distribution before any label is looked at, which decides where the labels do not. A few numbers are learnt from all
+//! labels, so they hold nearly nothing of one of them.
 
-use crate::noise::learn::transition::inverse;
+use crate::noise::matrix;
 
 /// Steps of Newton's method. Some ten are enough.
 const STEPS: usize = 100;
@@ -118,7 +118,7 @@ impl Said<'_> {
         let bend: Vec<f64> =
             free.iter().flat_map(|i| free.iter().map(move |j| at.bend[i * weights.len() + j])).collect();
         // The matrix is that of covariances and 1 on its diagonal, so it has an inverse.
-        let inverse = inverse(&bend, free.len()).ok()?;
+        let inverse = matrix::inverse(&bend, free.len())?;
         let mut step = vec![0.0; weights.len()];
         for (row, &i) in inverse.chunks_exact(free.len()).zip(&free) {
             step[i] = row.iter().zip(&free).map(|(v, &j)| v * at.slope[j]).sum();
@@ -170,7 +170,7 @@ mod tests {
         (0..40).map(|i| largest(i) as u32).collect()
     }
 
-    /// Found by scipy.optimize.minimize (BFGS, and L-BFGS-B with bounds of 0) of the same sum.
+    /// Found by scipy's L-BFGS-B; kernels-tests/golden/pool.py prints them.
     #[test]
     fn weights_are_those_of_scipy() {
         let logs = [table(first), table(second)];
@@ -184,7 +184,8 @@ mod tests {
         }
     }
 
-    /// At the best weights nothing rises: the slope is 0, or a weight of 0 would fall. Three of these experts say nearly the same.
+    /// At the best weights nothing rises: the slope is 0, or a weight of 0 would fall. Three of these experts say nearly the
+    /// same.
     #[test]
     fn experts_that_say_nearly_the_same_find_their_best_weights() {
         let apart = |k: f64| table(move |i, c| first(i, c) + 0.05 * k * (7.0 * i + k * c).cos());

@@ -8,7 +8,7 @@ mod reverse;
 mod small_loss;
 #[cfg(test)]
 pub(crate) mod testing;
-pub(in crate::noise) mod transition;
+mod transition;
 
 pub use known::Known;
 pub use small_loss::ForgetRate;

@@ -3,6 +3,7 @@
 use super::Known;
 use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
+use crate::noise::matrix;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -121,30 +122,15 @@ pub fn estimate(probabilities: &[f64], classes: usize, percentile: f64) -> Vec<f
         .collect()
 }
 
-/// The inverse of a matrix [n, n], row by row, by Gauss-Jordan elimination with the largest pivot. An error where it has
-/// none, or where a pivot is so small that it would hold nothing but rounding.
-pub(in crate::noise) fn inverse(matrix: &[f64], n: usize) -> Result<Vec<f64>> {
-    let mut a: Vec<Vec<f64>> = matrix.chunks(n).map(<[f64]>::to_vec).collect();
-    a.iter_mut().enumerate().for_each(|(i, row)| row.extend((0..n).map(|k| f64::from(u8::from(i == k)))));
-    for k in 0..n {
-        let largest = (k..n).max_by(|&i, &j| a[i][k].abs().total_cmp(&a[j][k].abs())).unwrap_or(k);
-        a.swap(k, largest);
-        let pivot = a[k][k];
-        if pivot.abs() < 1e-6 {
-            return Err(Error::Usage(
-                "the transition matrix has no inverse, so that training.backward cannot undo it: two classes are given \
-                 labels alike; use training.methods = [\"forward\"], a lower noise rate or another matrix"
-                    .into(),
-            ));
-        }
-        a[k].iter_mut().for_each(|v| *v /= pivot);
-        let own = a[k].clone();
-        for (_, row) in a.iter_mut().enumerate().filter(|(i, _)| *i != k) {
-            let factor = row[k];
-            row.iter_mut().zip(&own).for_each(|(v, o)| *v -= factor * o);
-        }
-    }
-    Ok(a.into_iter().flat_map(|row| row[n..].to_vec()).collect())
+/// The inverse of a transition matrix, row by row. An error where it has none.
+pub(super) fn inverse(matrix: &[f64], classes: usize) -> Result<Vec<f64>> {
+    matrix::inverse(matrix, classes).ok_or_else(|| {
+        Error::Usage(
+            "the transition matrix has no inverse, so that training.backward cannot undo it: two classes are given \
+             labels alike; use training.methods = [\"forward\"], a lower noise rate or another matrix"
+                .into(),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -200,15 +186,5 @@ mod tests {
         assert!(found[0] != found[1] && found[1] != found[2], "outliers are told");
         assert_eq!(estimate(&[], 3, 97.0), [0.0; 0]);
         assert_eq!(estimate(&[0.7, 0.3], 2, 97.0), [0.7, 0.3, 0.7, 0.3], "one image is every class's");
-    }
-
-    #[test]
-    fn a_matrix_times_its_inverse_is_one() {
-        let a = [0.1, 0.7, 0.2, 0.8, 0.1, 0.1, 0.25, 0.25, 0.5];
-        let b = inverse(&a, 3).unwrap();
-        for (i, k) in (0..9).map(|i| (i / 3, i % 3)) {
-            let sum: f64 = (0..3).map(|j| a[3 * i + j] * b[3 * j + k]).sum();
-            assert!((sum - f64::from(u8::from(i == k))).abs() < 1e-12, "{i} {k}: {sum}");
-        }
     }
 }
