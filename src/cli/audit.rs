@@ -5,6 +5,7 @@ use super::embed::Size;
 use super::options::{Options, config};
 use super::output::{expect_writable, print, print_json, print_source, table, temporary};
 use super::stage::LARGEST_SEED;
+use crate::base::text::counted;
 use crate::base::{Error, Result, files};
 use crate::study::audit::{AuditSummary, AuditWish};
 use crate::study::embed::Wish;
@@ -133,18 +134,18 @@ fn shown(s: &AuditSummary) -> String {
         n => format!("\nnot judged, since no other fold has their class: {n}"),
     };
     format!(
-        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more right labels are counted as wrong\nalike: {} images in {} sets ({} without an exact copy); with another label {}; train in test {}, train in val \
-         {}, val in test {}\nclose in features: {} pairs\noff topic: {} images{judged}",
+        "{}\n\nthe classifier agrees with {:.0} % of the labels; the weaker it is, the more right labels are counted as wrong\nalike: {} in {} ({} without an exact copy); with another label {}; train in test {}, train in val \
+         {}, val in test {}\nclose in features: {}\noff topic: {}{judged}",
         table(&rows),
         100.0 * s.agreement,
-        a.images,
-        a.sets.len(),
+        counted(a.images, "image"),
+        counted(a.sets.len(), "set"),
         a.near_only,
         a.with_another_label,
         a.train_in_test,
         a.train_in_val,
         a.val_in_test,
-        s.close.len(),
-        s.off_topic.len()
+        counted(s.close.len(), "pair"),
+        counted(s.off_topic.len(), "image")
     )
 }

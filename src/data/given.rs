@@ -30,8 +30,8 @@ impl GivenFile {
         let path = match file {
             "" => layout::manifest_of(spec, data_root)?.ok_or_else(|| {
                 Error::Usage(format!(
-                    "{key} is empty, which is for a CSV manifest with the column {column}, and {spec} is none; name a file \
-                     with the labels"
+                    "{key} names no file, so the column {column} is looked for in the CSV manifest, and {spec} is none; \
+                     name a file with the labels there"
                 ))
             })?,
             file => data_root.join(file),

@@ -11,6 +11,9 @@
 //! A loss that is a mean over images needs only 3 and 4, because its gradient is the mean of the micro-batches'
 //! gradients.
 //!
+//! In f16 the loss is scaled where its gradient begins, in 2 or, for a mean, in 3. The scale is that of the whole step,
+//! so the sums are of one scale, and 4 divides them by it and moves it.
+//!
 //! Batch norm sees one micro-batch at a time. Its running statistics move once, in 4, towards those of the whole batch.
 //! Those are merged from each micro-batch's mean and biased variance (Chan et al. 1979, eq. 2.1). What is kept between
 //! the recordings is in no checkpoint, because a step begins and ends without it.
@@ -18,6 +21,7 @@
 use super::optimizer::{current, expect_all};
 use crate::base::{DType, Error, Result, Shape};
 use crate::kernels::enqueue::Enqueue;
+use crate::kernels::loss_scale::LossScale;
 use crate::kernels::reduce::Reduction;
 use crate::tape::{Tape, Type, Var};
 
@@ -51,6 +55,7 @@ pub fn is_scratch(state: &str) -> bool {
 pub struct Micro {
     batches: usize,
     pass: Pass,
+    loss_scale: Option<LossScale>,
     cut: Option<Cut>,
     /// For each batch norm so far: the means and the variances of the micro-batch, in one row.
     statistics: Vec<Var>,
@@ -70,9 +75,9 @@ enum Cut {
 }
 
 impl Micro {
-    /// A recording for a step of `batches` micro-batches.
-    pub fn new(batches: usize, pass: Pass) -> Micro {
-        Micro { batches, pass, cut: None, statistics: Vec::new(), index: None, sums: Vec::new() }
+    /// A recording for a step of `batches` micro-batches, whose loss is scaled by `loss_scale`.
+    pub fn new(batches: usize, pass: Pass, loss_scale: Option<LossScale>) -> Micro {
+        Micro { batches, pass, loss_scale, cut: None, statistics: Vec::new(), index: None, sums: Vec::new() }
     }
 
     /// How many micro-batches a step has.
@@ -197,14 +202,15 @@ impl Micro {
         }
     }
 
-    /// Ends [`Pass::Loss`]: keeps the gradient of `loss` with respect to each value that it reads. Returns the indices
+    /// Ends [`Pass::Loss`]: keeps the gradient of `loss`, scaled, with respect to each value that it reads. Returns the indices
     /// of the values that have a gradient. It is an error if the loss depends on a parameter in `trained`, because that
     /// parameter's gradient would be lost.
     pub fn keep_gradient(&mut self, t: &mut Tape, loss: Var, trained: &[String]) -> Result<Vec<usize>> {
         t.forget_assigns();
         let Some(Cut::Values { kept, .. }) = self.cut.clone() else { return Ok(Vec::new()) };
         let parameters = trained.iter().map(|name| current(t, name)).collect::<Result<Vec<_>>>()?;
-        let found = t.backward(&[loss], &[None], &[&kept[..], &parameters].concat())?;
+        let loss_scale = self.loss_scale.map(|op| t.loss_scale(op)).transpose()?;
+        let found = t.backward(&[loss], &[loss_scale], &[&kept[..], &parameters].concat())?;
         let (by_values, by_parameters) = found.split_at(kept.len());
         if let Some(at) = by_parameters.iter().position(Option::is_some) {
             let name = &trained[at];
@@ -243,6 +249,13 @@ impl Micro {
             }
             Some(Cut::Means(losses)) => {
                 let share = t.fill([1], 1.0 / self.batches as f32)?;
+                let share = match self.loss_scale {
+                    Some(op) => {
+                        let scale = t.loss_scale(op)?;
+                        t.mul(share, scale)?
+                    }
+                    None => share,
+                };
                 let row = t.concat(&losses, 0)?;
                 let row = t.reshape(row, [1, losses.len()])?;
                 self.keep(t, &named(t, "losses"), row)?;

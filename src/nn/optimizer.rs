@@ -179,17 +179,16 @@ impl Optimizer {
         t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
     }
 
-    /// As [`Optimizer::minimize_within`], but with given gradients of `trained`, in the same order. An earlier
-    /// recording made them, from a loss that was not scaled. It is an error if their number differs or `limits` has a
-    /// loss scale.
+    /// As [`Optimizer::minimize_within`], but with given gradients of `trained`, in the same order. Earlier recordings
+    /// of the step made them, from a loss that was scaled by [`Tape::loss_scale`] if `limits` has a loss scale. It is an
+    /// error if their number differs.
     pub fn descend_within(&self, t: &mut Tape, trained: &[String], grads: Vec<Var>, limits: Limits) -> Result<Step> {
-        if trained.len() != grads.len() || limits.loss_scale.is_some() {
+        if trained.len() != grads.len() {
             let (have, due) = (grads.len(), trained.len());
-            return Err(Error::Failed(format!(
-                "{have} gradients were given for {due} parameters; give one for each, and no loss scale"
-            )));
+            return Err(Error::Failed(format!("{have} gradients were given for {due} parameters; give one for each")));
         }
-        t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, None)))
+        let loss_scale = limits.loss_scale.map(|op| t.loss_scale(op)).transpose()?;
+        t.part(StepPart::Optimizer, |t| self.apply(t, trained, grads, (limits, loss_scale)))
     }
 
     /// Guards, limits and applies the gradients of `trained`.

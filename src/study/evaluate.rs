@@ -121,11 +121,12 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
     }
     let done = Done::read(folder)?;
     let finished = done.is_some();
-    let saved = match done {
+    let (trained, saved) = match done {
         Some(done) => {
             done.check(folder)?;
-            match Trained::read(folder)?.protocol(folder)? {
-                Protocol::Finetune => Checkpoint::of(&path, done.bytes(folder, STATE)?)?,
+            let trained = Trained::read(folder)?;
+            match trained.protocol(folder)? {
+                Protocol::Finetune => (trained, Checkpoint::of(&path, done.bytes(folder, STATE)?)?),
                 Protocol::Linear => return evaluate_file(job, spec, split, &folder.join(BACKBONE)),
                 Protocol::Knn => {
                     let folder = folder.display();
@@ -137,12 +138,12 @@ pub fn evaluate_run(job: &Job<'_>, spec: &str, split: Split, folder: &Path) -> R
             }
         }
         None => {
+            let trained = Trained::read(folder)?; // what is no classifier is refused before the warning
             let folder = folder.display();
             job.progress.note(&format!("warning: {folder} is not finished; its last checkpoint is evaluated"));
-            Checkpoint::open(&path)?
+            (trained, Checkpoint::open(&path)?)
         }
     };
-    let trained = Trained::read(folder)?;
     if !finished {
         trained.made(job.config, &saved, folder)?;
     }

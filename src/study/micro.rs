@@ -40,7 +40,7 @@ pub(super) fn record(
     let earlier = params.clone();
     let begin = |pass| {
         let mut begun = earlier.clone();
-        begun.micro = Some(Micro::new(batches, pass));
+        begun.micro = Some(Micro::new(batches, pass, update.optimization.precision.loss_scale()));
         begun
     };
     // Records a pass. `end` ends it, from its loss and from the parameters that the turn trains.

@@ -36,13 +36,17 @@ impl Softmax {
         (-self.log[label].0, self.log[label].1)
     }
 
-    /// Σ_{k ≠ label} max(p_k, 1e-7), and Σ p_k of those that are not clamped.
-    pub fn reverse(&self, label: usize) -> [(f64, f64); 2] {
-        let others = (0..self.log.len()).filter(|k| *k != label).map(|k| self.p(k));
-        let sum = |f: &dyn Fn((f64, f64)) -> (f64, f64)| {
-            others.clone().map(f).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
+    /// Σ_{k ≠ label} max(p_k, 1e-7), Σ p_k of those that are not clamped, and Σ p_k of the label and the clamped.
+    pub fn reverse(&self, label: usize) -> [(f64, f64); 3] {
+        let all = (0..self.log.len()).map(|k| (k == label, self.p(k)));
+        let sum = |f: &dyn Fn((bool, (f64, f64))) -> (f64, f64)| {
+            all.clone().map(f).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
         };
-        [sum(&|p| (p.0.max(1e-7), p.1.max(1e-7))), sum(&|p| if p.0 < 1e-7 { (0.0, 1e-7) } else { p })]
+        let raised = |(own, p): (bool, (f64, f64))| if own { NOTHING } else { (p.0.max(1e-7), p.1.max(1e-7)) };
+        // What is nearly clamped may count here or there.
+        let free = |(own, p): (bool, (f64, f64))| if own || p.0 < 1e-7 { (0.0, 1e-7) } else { p };
+        let held = |(own, p): (bool, (f64, f64))| if own || p.0 < 1e-7 { (p.0, p.1 + 1e-7) } else { (0.0, 1e-7) };
+        [sum(&raised), sum(&free), sum(&held)]
     }
 }
 

@@ -13,10 +13,10 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     for i in 0..n {
         let softmax = Softmax::new(row(&x[0], i).iter().copied());
         let y = label(&x[1], i, k);
-        let [reverse, free] = softmax.reverse(y);
+        let [reverse, free, held] = softmax.reverse(y);
         let factor = -(op.beta as f64) * op.log_zero as f64;
         losses.push(sum(op.alpha as f64, softmax.cross_entropy(y), factor, reverse));
-        kept.push([softmax.lse, free, NOTHING, NOTHING]);
+        kept.push([softmax.lse, free, held, NOTHING]);
     }
     let mut outputs = mean(losses, &x[2], k, ULPS, |_| 1.0);
     outputs.push(stats(kept, k, ULPS));

@@ -1,4 +1,5 @@
 // How core/gemm/tiled.wgsl fills its tiles, one element at a time, wherever the op's a_at and b_at find them.
+// The vec4 of tile_b hold the columns that core/gemm/tiled.wgsl says, ${NEXT} and ${APART} being text.
 // An invocation stages $BM · $BK / (4 · $THREADS) vec4 of a and as many of b. Neighbours stage neighbouring k of a, which lie
 // together where k is along memory, and neighbouring n of b. The same rows and columns come back in every step of the
 // walk, so that what an operand's address begins with is worked out once, before it: that costs divisions.
@@ -25,7 +26,8 @@ struct Staged {
 
 fn staged_of(t: u32, m0: u32, n0: u32) -> Staged {
     let m = m0 + (t / $BK) * 4u;
-    let n = n0 + (t % ($BN / 4u)) * 4u;
+    let of_n = t % ($BN / 4u);
+    let n = n0 + (of_n / ($BN / $TN)) * ($BN / $TN * 4u) + (of_n % ($BN / $TN)) * ${NEXT}u;
     return Staged(
         //@ for j in 0..aparts
         //@ for i in 0..4
@@ -33,7 +35,7 @@ fn staged_of(t: u32, m0: u32, n0: u32) -> Staged {
         //@ end
         //@ end
         //@ for i in 0..4
-        column_of(min(n + $i, p.n - 1u)),
+        column_of(min(n + $i * $APART, p.n - 1u)),
         //@ end
     );
 }

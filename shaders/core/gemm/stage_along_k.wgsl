@@ -23,7 +23,10 @@ struct Staged {
 
 fn staged_of(t: u32, m0: u32, n0: u32) -> Staged {
     let m = m0 + (t / $BK) * 4u;
-    let n = n0 + (t / $BK) * 4u;
+    //@ for j in 0..bparts
+    let of_n_$j = t / $BK + $j * ($THREADS / $BK);
+    let n_$j = n0 + (of_n_$j / ($BN / $TN)) * ($BN / $TN * 4u) + (of_n_$j % ($BN / $TN)) * ${NEXT}u;
+    //@ end
     return Staged(
         //@ for j in 0..aparts
         //@ for i in 0..4
@@ -32,7 +35,7 @@ fn staged_of(t: u32, m0: u32, n0: u32) -> Staged {
         //@ end
         //@ for j in 0..bparts
         //@ for i in 0..4
-        column_of(min(n + $j * ($THREADS / $BK * 4u) + $i, p.n - 1u)),
+        column_of(min(n_$j + $i * $APART, p.n - 1u)),
         //@ end
         //@ end
     );

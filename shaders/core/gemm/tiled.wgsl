@@ -5,7 +5,8 @@
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
-// conflicts. wid.z counts (z, slice of k): `batch`, z, is the product of a batch, or the group of a convolution and its
+// conflicts. The four of a group are $APART apart, and the next lane's begin $NEXT further: 1 and 4 where one access takes
+// neighbours, else $BN / $TN and 1, so that in each access of c, as of b, neighbouring lanes are neighbours in memory. wid.z counts (z, slice of k): `batch`, z, is the product of a batch, or the group of a convolution and its
 // phase; long thin products are cut into slices, p.k_split long, that the op adds up in order.
 // $UNROLL steps of the walk through a tile are text, a part of its $BK or all of them: then there is no loop, and indices, which
 // count vec4, cost no instruction.
@@ -75,8 +76,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
 
     //@ for g in 0..TN/4
-    let n_$g = n0 + tn * 4u + $g * ($BN / ($TN / 4u));
-    let columns_$g = min(n_$g + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
+    let n_$g = n0 + tn * ${NEXT}u + $g * ($BN / ($TN / 4u));
+    let columns_$g = min(n_$g + vec4<u32>(0u, 1u, 2u, 3u) * ${APART}u, vec4<u32>(p.n - 1u));
     let places_$g = vec4<u32>(c_column(columns_$g.x), c_column(columns_$g.y), c_column(columns_$g.z), c_column(columns_$g.w));
     //@ end
     //@ for m in 0..TM

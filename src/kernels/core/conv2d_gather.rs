@@ -135,11 +135,13 @@ impl<'a> Gathered<'a> {
         let ([name, sum], [a, b, c]) = (self.pass.direction.names(), self.pass.direction.slots());
         let ((m, n, k), slices) = (self.mnk, self.slices(e.variant));
         let pieces = self.family.product(e.variant, self.pass.operands);
+        let (slot, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
+        let made = gemm::made_of(e, slot);
         let (kernel, [x, y]) = if e.variant == "naive" {
             let [x, y, _] = groups_1d((m * n).div_ceil(64));
             (Kernel::new(name, "naive", &pieces), [x, y])
         } else {
-            gemm::tiled(name, e.variant, &pieces, (m, n), self.family.staging, e.caps)
+            gemm::tiled(name, e.variant, &pieces, (m, n), (self.family.staging, made), e.caps)
         };
         let kernel = match self.pass.direction {
             Direction::GradInput => {
@@ -148,17 +150,16 @@ impl<'a> Gathered<'a> {
             }
             Direction::Forward | Direction::GradWeight => kernel,
         };
-        let (made, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
-        let kernel = match (self.pass.direction, gemm::made_of(e, made)) {
+        let kernel = match (self.pass.direction, made) {
             (Direction::GradInput, DType::F16) => gemm::resulting(kernel, DType::F16).followed_by(DX_F16),
             (Direction::GradInput, dtype) => gemm::by_fours(kernel.followed_by(DX_F32), dtype),
             (_, dtype) => gemm::resulting(kernel, dtype),
         };
         let grid = [x, y, (self.products * slices) as u32];
-        self.launch(e, kernel, [a, b, made], first, self.mnk, (k.div_ceil(slices), grid));
+        self.launch(e, kernel, [a, b, slot], first, self.mnk, (k.div_ceil(slices), grid));
         if slices > 1 {
             let ending = ending.repeated(self.pass.sizes.k);
-            gemm::end_slices(e, sum, [made, c], (self.elements, self.plane), slices, &ending);
+            gemm::end_slices(e, sum, [slot, c], (self.elements, self.plane), slices, &ending);
         }
     }
 

@@ -211,13 +211,13 @@ pub(crate) enum Staging {
     AlongK,
 }
 
-/// The kernel of a tiled variant and its grid over `m` × `n` outputs.
+/// The kernel of a tiled variant and its grid over `m` × `n` outputs, which it makes as `made`.
 pub(crate) fn tiled(
     name: &'static str,
     variant: &'static str,
     pieces: &[Piece],
     (m, n): (usize, usize),
-    staging: Staging,
+    (staging, made): (Staging, DType),
     caps: &Caps,
 ) -> (Kernel, [u32; 2]) {
     let side = side(variant, m, n).unwrap_or(64);
@@ -229,6 +229,12 @@ pub(crate) fn tiled(
         Staging::Each => [4, 0],
         Staging::AlongK => [4, 4],
     };
+    // Which columns the four of a vec4 of b are. Where they are read and written one by one, those of neighbouring lanes lie
+    // side by side, so that the lanes of one access touch the same lines of memory. Whole vec4 and words of two halves are
+    // neighbours in one lane.
+    const WIDTH: u32 = 8; // columns of a lane
+    let lanes = side as u32 / WIDTH;
+    let [next, apart] = if staging == Staging::Fours || made == DType::F16 { [4, 1] } else { [1, lanes] };
     // How many steps through a tile are text. A GPU gets all of them, because naga emits no loop that its compiler can
     // unroll. The compiler of a software adapter takes five times as long for that and gains nothing.
     let unroll = if caps.software { 1 } else { k };
@@ -240,7 +246,9 @@ pub(crate) fn tiled(
         .with("LDB", side as u32 + b)
         .with("UNROLL", unroll)
         .with("TM", 8)
-        .with("TN", 8)
+        .with("TN", WIDTH)
+        .with("NEXT", next)
+        .with("APART", apart)
         .with("THREADS", (side * side / 64) as u32);
     let [x, y, _] = groups_1d(m.div_ceil(side) * n.div_ceil(side));
     (kernel, [x, y])

@@ -119,12 +119,13 @@ pub(crate) fn kernel(e: &Emit<'_>, s: &Strided) -> (Kernel, [u32; 2]) {
         }
         _ => return cooperative(e, s),
     };
+    let made = s.made(e.variant, e.y[0].dtype);
     let (kernel, grid) = if fours {
         s.in_fours(NAME, e.variant, pieces, e.caps)
     } else {
-        gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), Staging::Each, e.caps)
+        gemm::tiled(NAME, e.variant, pieces, (s.m, s.n), (Staging::Each, made), e.caps)
     };
-    (gemm::resulting(kernel, s.made(e.variant, e.y[0].dtype)), grid)
+    (gemm::resulting(kernel, made), grid)
 }
 
 /// As many matrices for a subgroup as divide the sizes, fewer where there would be too few subgroups.

@@ -120,7 +120,7 @@ impl Strided {
             }
             (VEC4, _) => return self.in_fours(name, VEC4, ALIGNED, caps),
             (tiled, true) => self.in_fours(name, tiled, FOURS, caps),
-            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), Staging::Each, caps),
+            (tiled, false) => gemm::tiled(name, tiled, TILED, (m, n), (Staging::Each, DType::F32), caps),
         };
         (gemm::resulting(kernel, DType::F32), grid)
     }
@@ -133,7 +133,7 @@ impl Strided {
         pieces: &[Piece],
         caps: &Caps,
     ) -> (Kernel, [u32; 2]) {
-        let (kernel, grid) = gemm::tiled(name, variant, pieces, (self.m, self.n), Staging::Fours, caps);
+        let (kernel, grid) = gemm::tiled(name, variant, pieces, (self.m, self.n), (Staging::Fours, DType::F32), caps);
         let [a, b] = [self.a[2], self.b[1]].map(|stride| u32::from(stride == 1));
         (kernel.with("ATURNS", a).with("BTURNS", b), grid)
     }

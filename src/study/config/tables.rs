@@ -6,7 +6,7 @@ use crate::base::range::{Mistake, mistake};
 use crate::base::{Error, Result};
 use crate::nn::init::Param;
 use crate::nn::listed::Entry;
-use crate::nn::{Backbone, Model, Optimization, Precision, Progress, Recipe};
+use crate::nn::{Backbone, Model, Optimization, Progress, Recipe};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{self, Learner};
 use crate::ssl::{self, Method};
@@ -48,8 +48,6 @@ pub struct Pretrained {
     pub batch_key: String,
     /// The key that sets how many of them the network sees at a time.
     pub micro_batch_key: String,
-    /// The key that sets the elements of activations.
-    pub precision_key: String,
     /// The backbone's settings.
     pub model: Model,
     /// The backbone.
@@ -102,7 +100,6 @@ impl Config {
         let one = self.pretraining_read(name, backbone)?;
         check_pretrained(&one, self.data.image_size)
             .and_then(|()| check_pair(&one, self))
-            .and_then(|()| check_halves(&one))
             .map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(one)
     }
@@ -146,7 +143,6 @@ impl Config {
             optimization,
             batch_key: key_of("batch_size", "pretraining", name, table),
             micro_batch_key: key_of("micro_batch_size", "pretraining", name, table),
-            precision_key: key_of("precision", "pretraining", name, table),
             backbone: model.backbone(self.data.channels)?,
             model,
             augmentation,
@@ -273,10 +269,6 @@ pub(super) fn check(config: &Config) -> Result<(), Mistake> {
             check_pretrained(&one, config.data.image_size)?;
             check_views(&one, Some(table))?;
             pairs.push(check_pair(&one, config));
-            // A method that cannot have the precision is no reason to leave its cells out.
-            if config.pretraining.methods.contains(name) && pairs.last().is_some_and(|pair| pair.is_ok()) {
-                check_halves(&one)?;
-            }
         }
         // A method that the grid does not list need not fit the batch and backbone of the others. One that it lists is
         // run on the backbones that it takes.
@@ -353,16 +345,6 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
             _ => below((key, what)),
         }
     })
-}
-
-/// Whether the method can have its precision.
-fn check_halves(one: &Pretrained) -> Result<(), Mistake> {
-    if one.optimization.micro_batch_size > 0 && one.optimization.precision == Precision::F16 {
-        // The gradients of a micro-batch come from another recording than the loss that would be scaled.
-        let what = format!("is \"f16\", which takes no micro-batches; set {} = 0, or use \"f32\"", one.micro_batch_key);
-        return mistake(&one.precision_key, what);
-    }
-    Ok(())
 }
 
 /// The backbone that a method's own table names.

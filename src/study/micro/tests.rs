@@ -56,9 +56,20 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
+/// Asserts that two runs in f32 move the state from `first` alike.
+fn expect_alike(
+    what: &str,
+    first: &BTreeMap<String, Vec<u8>>,
+    a: &BTreeMap<String, Vec<u8>>,
+    b: &BTreeMap<String, Vec<u8>>,
+) {
+    expect_alike_to(1e-3, what, first, a, b);
+}
+
 /// Asserts that two runs move the state from `first` alike: each tensor's movement agrees to `most` of its own length
 /// and a little of the longest movement.
-fn expect_alike(
+fn expect_alike_to(
+    most: f64,
     what: &str,
     first: &BTreeMap<String, Vec<u8>>,
     a: &BTreeMap<String, Vec<u8>>,
@@ -77,7 +88,7 @@ fn expect_alike(
         let off = norm(x.iter().zip(&y).map(|(x, y)| x - y));
         let length = norm(x.into_iter());
         assert!(
-            off <= 1e-3 * length + 1e-5 * largest,
+            off <= most * length + most / 100.0 * largest,
             "{what}: {name} is {off:e} off of {length:e}, {largest:e} at most"
         );
     }
@@ -123,6 +134,32 @@ fn without_batch_norm_micro_batches_are_the_whole_batch() {
                 state(job, &format!("{method} {k} {name}"), &config(method, more, VIT), steps)
             };
             expect_alike(method, &run("first", more, 0), &run("whole", more, 2), &run("micro", &micro, 2));
+        }
+    });
+}
+
+/// In f16 the loss is scaled once in a step, whether it compares images or is a mean over them.
+#[test]
+fn micro_batches_in_f16_are_the_whole_batch_in_f16() {
+    with_job("", &Silent, |job| {
+        for (method, more) in [
+            ("simclr", "projection_dims = [16, 8]"),
+            ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5"),
+        ] {
+            let micro = format!("micro_batch_size = 4\n{more}");
+            let run = |name: &str, more: &str, precision: &str, steps| {
+                let more = format!("precision = \"{precision}\"\n{more}");
+                state(job, &format!("{method} {name}"), &config(method, &more, VIT), steps)
+            };
+            let [first, whole] = [("first", 0), ("whole", 2)].map(|(name, steps)| run(name, more, "f16", steps));
+            let made = run("micro", &micro, "f16", 2);
+            // A sum in another order may round to the next half, which is 2⁻¹⁰ away.
+            expect_alike_to(4.0 / 1024.0, method, &first, &whole, &made);
+            // The first scale may be too large. Then both skip the same step; the other one moved the weights.
+            let good = [&whole, &made].map(|run| floats(&run["loss_scale.good_steps"])[0]);
+            assert!(good[0] == good[1] && good[0] >= 1.0, "{method}: {good:?} good steps");
+            let single = run("f32", &micro, "f32", 2);
+            assert!(single.iter().any(|(name, bytes)| made[name] != *bytes), "{method} is not in f16");
         }
     });
 }
@@ -190,8 +227,9 @@ impl Views for Given {
 
 /// A small network with batch norm and a contrastive loss, with three micro-batches of two images: its program and its
 /// state.
-fn contrast(job: &Job<'_>, state: &mut State) -> Result<Program> {
-    let pretrained = job.config.pretraining_of("simclr")?;
+fn contrast(job: &Job<'_>, precision: Precision, state: &mut State) -> Result<Program> {
+    let mut pretrained = job.config.pretraining_of("simclr")?;
+    pretrained.optimization.precision = precision;
     let taped = |params: &mut Params, batch: usize, f: &mut Recording<'_>| {
         let mut t = Tape::new();
         let (indices, backbone) = (t.input("indices", Type::u32([batch]))?, pretrained.backbone.as_ref());
@@ -206,7 +244,7 @@ fn contrast(job: &Job<'_>, state: &mut State) -> Result<Program> {
         size_key: &|one| pretrained.size_key(one),
         group: pretrained.method.group(),
     };
-    let (mut params, parts) = (Params::new(), Parts { batch: 6, micro: 2, key: "micro_batch_size" });
+    let (mut params, parts) = (Params::of(precision), Parts { batch: 6, micro: 2, key: "micro_batch_size" });
     let minimize = |r: &mut Recorder<'_>| Ok((pretrained.method.record(&Turn::ONLY, r)?, Vec::new()));
     let (tapes, _) = record(job, &update, (&Turn::ONLY, &mut params), parts, &taped, &minimize, &|_| Ok(()))?;
     params.fill(job.gpu, state, 0)?;
@@ -245,9 +283,10 @@ fn one_value_that_is_not_finite_skips_the_whole_step_and_nothing_of_it_stays() {
                 simclr.projection_dims = [16, 8]\n";
     with_job(text, &Silent, |job| {
         let mut state = State::new();
-        let program = contrast(job, &mut state).unwrap();
+        let program = contrast(job, Precision::F32, &mut state).unwrap();
         let held = |state: &State| -> BTreeMap<String, Vec<u8>> {
-            let kept = state.names().filter(|n| !n.starts_with("micro.") && !n.starts_with("metrics"));
+            let apart = ["micro.", "metrics", "loss_scale."];
+            let kept = state.names().filter(|n| !apart.iter().any(|begin| n.starts_with(begin)));
             kept.map(|n| (n.to_string(), state.read(job.gpu, n).unwrap())).collect()
         };
         step(job.gpu, &program, 1, None);
@@ -258,12 +297,26 @@ fn one_value_that_is_not_finite_skips_the_whole_step_and_nothing_of_it_stays() {
         }
         step(job.gpu, &program, 3, None);
         let mut other = State::new();
-        let program = contrast(job, &mut other).unwrap();
+        let program = contrast(job, Precision::F32, &mut other).unwrap();
         step(job.gpu, &program, 1, None);
         assert_eq!(held(&other), before);
         step(job.gpu, &program, 3, None);
         assert_eq!(held(&other), held(&state), "the step that was skipped left nothing behind");
         assert_ne!(held(&other), before);
+        // In f16 such a step halves the scale, and a good step after it moves the weights.
+        let mut halves = State::new();
+        let program = contrast(job, Precision::F16, &mut halves).unwrap();
+        let scale = |state: &State| state.read_f32(job.gpu, "loss_scale.scale").unwrap()[0];
+        // The first scale may be too large for the step.
+        (0..4).for_each(|_| step(job.gpu, &program, 1, None));
+        let (before, first) = (held(&halves), scale(&halves));
+        for (image, due) in [(1, first / 2.0), (4, first / 4.0)] {
+            step(job.gpu, &program, 2, Some(image));
+            assert_eq!((scale(&halves), &held(&halves)), (due, &before), "image {image}");
+        }
+        step(job.gpu, &program, 3, None);
+        assert!(scale(&halves) == first / 4.0 && held(&halves) != before);
+        assert!(held(&halves).values().all(|bytes| floats(bytes).iter().all(|v| v.is_finite())));
     });
 }
 
@@ -342,13 +395,15 @@ fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
             let (e, due) = (said(micro), "the largest pretraining.micro_batch_size that does is 4;");
             assert!(e.exit_code() == 2 && e.to_string().contains(due), "{micro}: {e}");
         }
-        // In f16, which takes none, nobody is told to use one.
+        // In f16 a larger one fits.
         let mut halves = job.config.clone();
         halves.pretraining.optimization.precision = Precision::F16;
-        let smallest = Gpu::open(&GpuOptions { memory_budget_bytes: Some(four / 2), ..GpuOptions::default() }).unwrap();
-        let halves = Job { gpu: &smallest, config: &halves, kernels: Table::default(), ..*job };
+        let tight = Gpu::open(&GpuOptions { memory_budget_bytes: Some((four + eight) / 2), ..GpuOptions::default() });
+        let tight = tight.unwrap();
+        let halves = Job { gpu: &tight, config: &halves, kernels: Table::default(), ..*job };
         let e = halves.plan_pretraining(spec, "simclr", 0).unwrap_err();
-        assert!(e.exit_code() == 2 && !e.to_string().contains("micro"), "{e}");
+        let due = "the largest pretraining.micro_batch_size that does is 8;";
+        assert!(e.exit_code() == 2 && e.to_string().contains(due), "{e}");
         let four = planned(&tight, 4).unwrap();
         assert_eq!((four.batch, four.micro_batch), (16, Some(("pretraining.micro_batch_size".to_string(), 4))));
         assert!(four.largest_batch >= 16 && four.largest_batch % 4 == 0, "{}", four.largest_batch);

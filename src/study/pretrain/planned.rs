@@ -11,7 +11,7 @@ use super::super::turns;
 use super::{at_once, batch_for, batches, micro_batch, name_of, record};
 use crate::base::{Error, Result};
 use crate::nn::optimization::MOST_IMAGES;
-use crate::nn::{Optimization, Precision};
+use crate::nn::Optimization;
 use crate::tape::{Schedule, State, Tape};
 
 /// The batches that a pretraining can have instead of `batch`. With micro-batches it is a whole number of them.
@@ -49,9 +49,6 @@ pub(super) fn fitting(
     let any = Sizes::multiples(method.method.batch_multiple());
     let key = &method.micro_batch_key;
     let other = || {
-        if method.optimization.precision == Precision::F16 {
-            return Ok(String::new()); // which takes no micro-batches
-        }
         let now = at_once(method, batch);
         Ok(match job.largest_part(state, (batch, now), any, &in_parts) {
             Ok(Some(micro)) => format!("in micro-batches they fit: the largest {key} that does is {micro}; "),
