@@ -1,7 +1,7 @@
 //! The report's plots of memorisation: what share of the wrong labels a network ends with, and how it comes there.
 
-use super::page::{bars, figure, legend, lines, wrong_labels};
-use super::read::Study;
+use super::panels::{bars, figures_of, legend, wrong_labels};
+use super::read::{Series, Study};
 use crate::base::Result;
 
 /// Plots of the row's `memorised_fraction` against the noise rate, and of each epoch's own count of the noisiest level.
@@ -10,14 +10,11 @@ pub(super) fn memorisation(study: &Study) -> Result<String> {
     for kind in study.kinds() {
         let Some(level) = study.levels(&kind).pop().filter(|l| !l.is_clean()) else { continue };
         for (dataset, _) in &study.datasets {
-            let of_rows = lines(study, true, &|s| study.line(dataset, &kind, s, |r| r.memorised_fraction));
-            if of_rows.iter().any(|l| !l.points.is_empty()) {
-                ends += &figure(dataset, "memorised", (wrong_labels(&kind), String::new()), of_rows)?;
-            }
-            let of_epochs = lines(study, false, &|s| study.epochs_line(dataset, &level, s));
-            if of_epochs.iter().any(|l| !l.points.is_empty()) {
-                epochs += &figure(dataset, "while training", ("epoch".to_string(), level.words()), of_epochs)?;
-            }
+            let of_rows = |s: &Series| study.line(dataset, &kind, s, |r| r.memorised_fraction);
+            ends += &figures_of(study, (dataset, "memorised"), (&wrong_labels(&kind), ""), true, &of_rows)?;
+            let of_epochs = |s: &Series| study.epochs_line(dataset, &level, s);
+            let at = ("epoch", &*level.words());
+            epochs += &figures_of(study, (dataset, "while training"), at, false, &of_epochs)?;
         }
     }
     let mut page = String::new();

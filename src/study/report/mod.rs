@@ -15,6 +15,7 @@ mod memorisation;
 mod missing;
 mod names;
 mod page;
+mod panels;
 mod profile;
 mod questions;
 mod ranks;

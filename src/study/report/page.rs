@@ -8,6 +8,7 @@ use super::heat::heat;
 use super::memorisation::memorisation;
 use super::missing::section;
 use super::names;
+use super::panels::{bars, figures_of, legend, name, wrong_labels};
 use super::profile::profile;
 use super::questions::questions;
 use super::ranks::ranks;
@@ -15,7 +16,7 @@ use super::read::{NoiseLevel, Series, Study, distinct};
 use super::tables::{gains, results};
 use super::words::{date, duration, spread};
 use crate::base::Result;
-use crate::base::plot::{Line, Plot, Point, escape, key};
+use crate::base::plot::escape;
 use crate::base::text::counted;
 use crate::noise::NoiseKind;
 use crate::ssl;
@@ -213,8 +214,8 @@ fn accuracy(study: &Study) -> Result<String> {
     let mut figures = String::new();
     for kind in study.kinds() {
         for (dataset, _) in &study.datasets {
-            let lines = lines(study, true, &|s| study.line(dataset, &kind, s, |r| Some(r.test_accuracy)));
-            figures += &figure(dataset, "test accuracy", (wrong_labels(&kind), String::new()), lines)?;
+            let points = |s: &Series| study.line(dataset, &kind, s, |r| Some(r.test_accuracy));
+            figures += &figures_of(study, (dataset, "test accuracy"), (&wrong_labels(&kind), ""), true, &points)?;
         }
     }
     let told = distinct(
@@ -232,45 +233,6 @@ fn accuracy(study: &Study) -> Result<String> {
         kinds_in_words(study)?,
         legend(study)
     ))
-}
-
-/// What the bars of a plot against the noise rate are, where there are some.
-pub(super) fn bars(study: &Study) -> &'static str {
-    if study.config.seeds.len() > 1 { " Bars show one standard deviation over the repeats." } else { "" }
-}
-
-/// The name of the axis of a plot against the noise rate.
-pub(super) fn wrong_labels(kind: &str) -> String {
-    if kind == "none" { "wrong labels, %".to_string() } else { format!("wrong labels ({}), %", names::noise(kind)) }
-}
-
-/// A line for each series, in its style.
-pub(super) fn lines(study: &Study, dots: bool, points: &dyn Fn(&Series) -> Vec<Point>) -> Vec<Line> {
-    let line = |(i, s): (usize, &Series)| Line { style: i, points: points(s), band: vec![], dots };
-    study.series().iter().enumerate().map(line).collect()
-}
-
-/// A card with a plot; what stands `under` its axes' names says of which runs it is.
-pub(super) fn figure(
-    dataset: &str,
-    y_label: &str,
-    (x_label, under): (String, String),
-    lines: Vec<Line>,
-) -> Result<String> {
-    let of = if under.is_empty() { String::new() } else { format!(", {under}") };
-    let plot = Plot { title: format!("{dataset}: {y_label} against {x_label}{of}"), x_label, lines };
-    Ok(format!(
-        "<figure class=\"card\"><h3>{} <span>{}</span></h3>\n{}</figure>\n",
-        escape(dataset),
-        escape(&format!("{y_label}{of}")),
-        plot.svg()?
-    ))
-}
-
-pub(super) fn legend(study: &Study) -> String {
-    let entry = |(i, s): (usize, &Series)| format!("<li>{}{}</li>\n", key(i), escape(&name(study, s)));
-    let entries: String = study.series().iter().enumerate().map(entry).collect();
-    format!("<ul class=\"legend\">\n{entries}</ul>\n")
 }
 
 fn pictures(study: &Study) -> String {
@@ -331,13 +293,4 @@ fn config(study: &Study) -> String {
 /// Every series except random weights.
 pub(super) fn pretrained(study: &Study) -> Vec<Series> {
     study.series().into_iter().filter(|s| s.pretraining != ssl::NONE).collect()
-}
-
-/// A series in words. The method and the backbone are named only if there are several.
-pub(super) fn name(study: &Study, series: &Series) -> String {
-    let several = study.series().iter().any(|s| s.method != series.method);
-    let method = if several { format!(", {}", names::method(&series.method)) } else { String::new() };
-    let several = study.series().iter().any(|s| s.backbone != series.backbone);
-    let backbone = if several { format!(", {}", series.backbone) } else { String::new() };
-    format!("{}{method}{backbone}", names::pretraining(&series.pretraining))
 }

@@ -7,6 +7,7 @@ use super::read::{NoiseLevel, Run, Series, Study};
 use super::shown::{interval, number, p_value, points, size, size_interval};
 use crate::base::Result;
 use crate::base::plot::escape;
+use crate::base::text::counted;
 use crate::ssl;
 use crate::study::statistics::{ALPHA, RESAMPLES};
 use crate::study::statistics::{Interval, Kendall, TooFew, between, holm, kendall, mean, resample, tau};
@@ -290,10 +291,13 @@ fn unsure(name: &str, effect: &Effect, p: &std::result::Result<f64, TooFew>) -> 
 
 /// What an effect stands on.
 fn from(effect: &Effect, strata: &[Stratum], method: &str) -> String {
-    let sets = if strata.len() == 1 { "1 dataset".to_string() } else { format!("{} datasets", strata.len()) };
+    let sets = counted(strata.len(), "dataset");
     let method = if method.is_empty() { String::new() } else { format!(", random weights, {}", names::method(method)) };
-    let unit = if effect.over_datasets { "means" } else { "pairs of equal seed" };
-    format!("<span class=\"soft\">From {sets}, {} {unit}{}.</span>", effect.pairs, escape(&method))
+    let pairs = match effect.over_datasets {
+        true => counted(effect.pairs, "mean"),
+        false => format!("{} of equal seed", counted(effect.pairs, "pair")),
+    };
+    format!("<span class=\"soft\">From {sets}, {pairs}{}.</span>", escape(&method))
 }
 
 /// The rule of every answer about a difference.

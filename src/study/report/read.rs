@@ -55,6 +55,11 @@ impl Series {
         let (backbone, pretraining, method) = (r.backbone.clone(), r.pretraining.clone(), r.method.clone());
         Series { backbone, pretraining, method }
     }
+
+    /// Whether the network began in the same way, whatever the method.
+    pub fn is_alike(&self, other: &Series) -> bool {
+        (&self.backbone, &self.pretraining) == (&other.backbone, &other.pretraining)
+    }
 }
 
 /// A kind and a rate of label noise. Clean labels have the kind `none` and the rate 0.

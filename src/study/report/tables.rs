@@ -1,7 +1,8 @@
 //! The report's tables: the gains of pretraining, and every result.
 
 use super::names;
-use super::page::{name, pretrained};
+use super::page::pretrained;
+use super::panels::name;
 use super::read::{NoiseLevel, Run, Study, distinct};
 use super::words::spread;
 use crate::base::plot::escape;

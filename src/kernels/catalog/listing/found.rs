@@ -1,6 +1,7 @@
 //! An entry that a person named, or all of them, in the cases and on the kinds of adapter that have them.
 
 use super::{Asked, entries_without_limits, entry_name, kinds, launches, nodes};
+use crate::base::nearest::nearest;
 use crate::base::{Error, Result};
 use crate::device::tune::Table;
 use crate::device::{Caps, Kernel, Tree};
@@ -117,8 +118,10 @@ fn not_found(wanted: &Wanted<'_>, caps: &Caps) -> Result<Error> {
     let entries = entries_without_limits(&Asked { caps, tree: &Tree::default(), table: &Table::default() })?;
     let Some(entry) = entries.iter().find(|e| e.name == wanted.entry) else {
         let op = wanted.entry.split('.').next().unwrap_or_default();
-        let near: Vec<&str> = entries.iter().filter(|e| e.op == op).map(|e| e.name.as_str()).collect();
-        let known = if near.is_empty() { String::new() } else { format!(": {op} has {}", near.join(", ")) };
+        let ops: Vec<&str> = entries.iter().map(|e| e.op).collect();
+        let meant = nearest(op, &ops).or_else(|| ops.iter().copied().find(|o| !op.is_empty() && o.starts_with(op)));
+        let near: Vec<&str> = entries.iter().filter(|e| Some(e.op) == meant).map(|e| e.name.as_str()).collect();
+        let known = meant.map_or(String::new(), |meant| format!("; {meant} has {}", near.join(", ")));
         let text = format!("there is no kernel {}{known}; `wgslab kernels list` has them all", wanted.entry);
         return Ok(Error::Usage(text));
     };
