@@ -322,6 +322,8 @@ mod tests {
         let set = Set::one("conv2d", &words(&["x=2,3,5,5", "weight=4,3,3,3", "stride=2"])).unwrap();
         assert_eq!(set.cases[0].name, "x=2,3,5,5 weight=4,3,3,3 stride=2");
         assert!(Set::one("attention", &words(&["q=1,1,4,4", "k=1,1,4,4", "causal=true"])).is_ok());
+        let packed = Set::one("attention", &words(&["qkv=1,4,24", "heads=2"])).unwrap();
+        assert!(format!("{:?}", packed.cases[0].case.op).contains("packed: Some(2)"), "{:?}", packed.cases[0].case.op);
         assert!(Set::one("gelu", &words(&["x=4", "approximate=tanh"])).is_ok());
         let sum = Set::one("reduce", &words(&["x=2,3", "axes=1"])).unwrap();
         assert!(format!("{:?}", sum.cases[0].case.op).contains("axes: [1]"), "{:?}", sum.cases[0].case.op);
@@ -333,6 +335,7 @@ mod tests {
             ("relu", &["y=1,2"][..], "relu needs x"),
             ("relu", &["x=1,2", "y=1,2"][..], "--shape: relu has no field `y`"),
             ("matmul", &["a=2,3", "b=4,5"][..], "--shape: matmul"),
+            ("attention", &["qkv=1,24", "heads=2"][..], "the 3 dimensions B T 3·H·E"),
         ] {
             let e = Set::one(op, &words(fields)).unwrap_err().to_string();
             assert!(e.contains(says), "{e}");

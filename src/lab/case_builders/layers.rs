@@ -52,6 +52,12 @@ pub(super) fn add_bias(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
 }
 
 pub(super) fn attention(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
+    let heads = f.whole("heads", 0)? as usize;
+    if heads > 0 {
+        // q, k and v as a transformer's qkv layer writes them.
+        let qkv: [usize; 3] = f.shape_of("qkv", "B T 3·H·E")?;
+        return made(Attention { causal: false, scale: None, packed: Some(heads) }, vec![normal("qkv", qkv)]);
+    }
     let (q, k, causal) = (f.shape("q")?, f.shape("k")?, f.flag("causal")?);
     made(Attention { causal, scale: None, packed: None }, vec![normal("q", q), normal("k", k), normal("v", k)])
 }
