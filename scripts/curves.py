@@ -2,10 +2,10 @@
 
     python scripts/curves.py runs/precision runs/precision_f16
 
-For each cell without its seed, and each pretraining, it prints the mean over seeds of the last epoch in both studies, and how far the
-curves are apart: the difference of the means over seeds, in standard deviations of one seed (those of both studies pooled), at its
-largest over the epochs and in the last one. With three seeds a side the difference of two means of the same distribution has a standard
-deviation of 0.8 of these. It needs Python alone.
+For each cell or pretraining without its seed, and each number of an epoch, it prints the means over seeds after the last epoch, the
+standard deviation over seeds in the first study, and the mean difference of runs of the same seed with Student's 95 % interval. Then it
+counts the epochs whose interval leaves out 0: of curves that differ by chance alone, one in twenty does on average, and neighbouring
+epochs go together. It needs Python alone.
 """
 import collections
 import json
@@ -14,55 +14,63 @@ import os
 import re
 import sys
 
+# The 0.975 quantile of Student's t by degrees of freedom.
+QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
 
 def curves(study):
-    """For each cell or pretraining without its seed, and each number of an epoch: a list over seeds of lists over epochs."""
-    found = collections.defaultdict(list)
+    """For each cell or pretraining without its seed, and each number of an epoch: by seed, the number by epoch."""
+    found = collections.defaultdict(dict)
     for kind in ("pretraining", "runs"):
-        for name in sorted(os.listdir(os.path.join(study, kind))):
-            folder = os.path.join(study, kind, name)
-            if not os.path.isfile(os.path.join(folder, "done")):
+        folder = os.path.join(study, kind)
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            group, seed = re.fullmatch(r"(.*?)[-_]+seed-(\d+)(?:-[0-9a-f]+)?", name).groups()
+            if not os.path.isfile(os.path.join(folder, name, "done")):
                 continue
-            with open(os.path.join(folder, "epochs.jsonl"), encoding="utf-8") as lines:
+            with open(os.path.join(folder, name, "epochs.jsonl"), encoding="utf-8") as lines:
                 epochs = [json.loads(line) for line in lines]
-            group = kind + " " + re.sub(r"[-_]*seed-\d+.*", "", name)
             for number in ("loss", "val_accuracy", "test_accuracy"):
-                curve = [epoch[number] for epoch in epochs if epoch.get(number) is not None]
-                if curve:
-                    found[group, number].append(curve)
-    return found
+                curve = {(epoch["phase"], epoch["epoch"]): epoch[number] for epoch in epochs if epoch.get(number) is not None}
+                if curve and found[f"{kind} {group}", number].setdefault(seed, curve) is not curve:
+                    sys.exit(f"{study} has several finished folders of {kind} {group} of seed {seed}")
+    return {key: by_seed for key, by_seed in found.items() if by_seed}
 
 
 def mean(values):
     return sum(values) / len(values)
 
 
-def variance(values):
-    return sum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)
-
-
-def apart(ours, theirs):
-    """The difference of the means over seeds in standard deviations of a seed, for each epoch."""
-    for a, b in zip(zip(*ours), zip(*theirs)):
-        deviation = math.sqrt((variance(a) + variance(b)) / 2)
-        difference = mean(b) - mean(a)
-        yield difference / deviation if deviation > 0 else math.copysign(math.inf, difference) if difference else 0.0
+def deviation(values):
+    return math.sqrt(sum((v - mean(values)) ** 2 for v in values) / (len(values) - 1))
 
 
 def main(first, second):
     ours, theirs = curves(first), curves(second)
-    if set(ours) != set(theirs):
-        sys.exit("the studies do not have the same finished cells: " + ", ".join(sorted(" ".join(k) for k in set(ours) ^ set(theirs))))
-    print(f"| curve | seeds | epochs | {first} | {second} | apart at the end | at most |")
+    if not ours:
+        sys.exit(f"{first} has no finished cell")
+    odd = sorted(" ".join(key) for key in set(ours) ^ set(theirs))
+    if odd:
+        sys.exit(f"the studies need the same finished cells; one lacks {odd[0]} and {len(odd) - 1} more")
+    print(f"| curve | seeds | {first} | {second} | over seeds | difference | epochs apart |")
     print("|---|---|---|---|---|---|---|")
     for (group, number), a in sorted(ours.items()):
         b = theirs[group, number]
-        if len(a) < 2 or len(a) != len(b) or len({len(curve) for curve in a + b}) != 1:
-            sys.exit(f"{group}: two or more seeds and the same epochs are needed in both studies")
-        distances = list(apart(a, b))
-        ends = [mean([curve[-1] for curve in each]) for each in (a, b)]
-        most = max(distances, key=abs)
-        print(f"| {group}, {number} | {len(a)} | {len(distances)} | {ends[0]:.4f} | {ends[1]:.4f} | {distances[-1]:+.2f} | {most:+.2f} |")
+        seeds = sorted(a)
+        epochs = list(a[seeds[0]])
+        if seeds != sorted(b) or any(list(curve) != epochs for curve in (*a.values(), *b.values())):
+            sys.exit(f"{group}: both studies need the same seeds and the same epochs")
+        if not 2 <= len(seeds) <= len(QUANTILES) + 1:
+            sys.exit(f"{group}: 2 to {len(QUANTILES) + 1} seeds are needed, and there are {len(seeds)}")
+        apart = 0
+        for epoch in epochs:
+            differences = [b[seed][epoch] - a[seed][epoch] for seed in seeds]
+            half = QUANTILES[len(seeds) - 2] * deviation(differences) / math.sqrt(len(seeds))
+            apart += abs(mean(differences)) > half
+        ends = [[curve[seed][epochs[-1]] for seed in seeds] for curve in (a, b)]
+        print(
+            f"| {group}, {number} | {len(seeds)} | {mean(ends[0]):.4f} | {mean(ends[1]):.4f} | {deviation(ends[0]):.4f} "
+            f"| {mean(differences):+.4f} ± {half:.4f} | {apart} of {len(epochs)} |"
+        )
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ impl<'a> CaseFields<'a> {
         self.source.at(self.start, what)
     }
 
+    /// Whether the case has the field.
+    pub fn has(&mut self, name: &'static str) -> bool {
+        self.value(name).is_some()
+    }
+
     fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(name);
         self.table.get(name)

@@ -336,6 +336,7 @@ mod tests {
             ("relu", &["x=1,2", "y=1,2"][..], "--shape: relu has no field `y`"),
             ("matmul", &["a=2,3", "b=4,5"][..], "--shape: matmul"),
             ("attention", &["qkv=1,24", "heads=2"][..], "the 3 dimensions B T 3·H·E"),
+            ("attention", &["qkv=1,4,24"][..], "attention needs heads: a whole number above 0"),
         ] {
             let e = Set::one(op, &words(fields)).unwrap_err().to_string();
             assert!(e.contains(says), "{e}");

@@ -85,6 +85,11 @@ impl Micro {
         self.batches
     }
 
+    /// How the loss was scaled whose gradients are summed.
+    pub fn loss_scale(&self) -> Option<LossScale> {
+        self.loss_scale
+    }
+
     /// It is an error if the recording did not say where its loss over all images begins. The message names the method
     /// and the config key.
     pub fn expect_cut(&self, method: &str, key: &str) -> Result<()> {

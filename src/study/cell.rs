@@ -9,6 +9,7 @@ use super::results::CellResult;
 use super::session::Job;
 use super::start::Start;
 use crate::base::Result;
+use crate::base::hash::Hasher;
 use crate::tape::Schedule;
 use serde_json::{Value, json};
 use std::env::consts::OS;
@@ -27,6 +28,12 @@ pub(super) fn provenance_of(
     }
     let start = start.map_or("random", |s| &s.address);
     Provenance::new(job.gpu, settings, &set.data.fingerprint, start, schedules)
+}
+
+/// The hash of the settings that the cell and what it starts from were made from, without seeds.
+pub(super) fn settings_hash(made: &Provenance, start: Option<&Start>) -> Result<String> {
+    let start = start.map_or("random", |s| &s.settings);
+    Ok(Hasher::new().part(made.settings_hash()?).part(start).short())
 }
 
 /// The line of a cell that is done: its result, and `how` it came to it.

@@ -124,6 +124,7 @@ impl Measured<'_> {
             kernel_table: String::new(),
             shaders: job.gpu.tree().hash().unwrap_or_default(),
             config_hash: String::new(),
+            settings_hash: String::new(),
         })
     }
 

@@ -5,7 +5,7 @@
 mod lbfgs;
 mod logistic;
 
-use super::cell::{about, provenance_of, tell};
+use super::cell::{about, provenance_of, settings_hash, tell};
 use super::config::Protocol;
 use super::dataset::Loaded;
 use super::folder::{Done, once};
@@ -99,6 +99,7 @@ pub(super) fn run(
         let made_by = start.map_or("none".to_string(), |s| s.made_by.clone());
         let mut row = probe.result(cell, &made_by, &found)?;
         stamp(&made, job.table_hash(), &mut row)?;
+        row.settings_hash = settings_hash(&made, start)?;
         let (seconds, pretraining_collapsed) = (since.elapsed().as_secs_f64(), start.and_then(|s| s.collapsed));
         Ok((probe, found, classifier, CellResult { seconds, pretraining_collapsed, ..row }))
     };

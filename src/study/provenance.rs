@@ -96,6 +96,18 @@ impl Provenance {
         Ok(Hasher::new().part(serde_json::to_vec(&self.settings).map_err(unwritable)?).short())
     }
 
+    /// The same without seeds: repeats have it in common.
+    pub fn settings_hash(&self) -> Result<String> {
+        let mut settings = self.settings.clone();
+        if let Some(stage) = settings.get_mut("first_stage").and_then(Value::as_object_mut) {
+            stage.remove("seed");
+        }
+        if let Some(stage) = settings.as_object_mut() {
+            stage.remove("seed");
+        }
+        Ok(Hasher::new().part(serde_json::to_vec(&settings).map_err(unwritable)?).short())
+    }
+
     /// What made a folder, the hash of its table of kernels and that of its edited shaders, by the text of its
     /// `environment.json`. `None` if the text does not say it.
     pub fn of_text(environment: &str) -> Option<(Self, Option<String>, Option<String>)> {

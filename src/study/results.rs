@@ -203,6 +203,10 @@ pub struct CellResult {
     /// The hash of what the cell reads of the config, with its seed.
     #[serde(default)]
     pub config_hash: String,
+    /// The hash of what the cell and its pretraining, or the file of its weights, were made from: settings without seeds. Empty in
+    /// rows that are older than this field.
+    #[serde(default)]
+    pub settings_hash: String,
 }
 
 /// A stage of a run.

@@ -148,10 +148,10 @@ impl Job<'_> {
         let alone = matches!(selection, Selection::Index(_));
         let ended = self.cells(chosen, manner, &mut found, &mut |job| match alone {
             true => Ok(()),
-            false => pace.take(|| job.gather().map(drop)),
+            false => pace.take(|| job.gather(false).map(drop)),
         });
         // However the cells ended, the finished cells are written to the table and the page.
-        let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather() };
+        let gathered = if alone || found.results.is_empty() { Ok(Vec::new()) } else { self.gather(ended.is_ok()) };
         self.tell_times();
         ended?;
         gathered?.iter().for_each(|what| self.progress.note(&format!("warning: {what}")));
@@ -268,10 +268,14 @@ impl Job<'_> {
     }
 
     /// Writes the study's config, table and report. Returns the report's sentences about what is damaged and not shown.
-    /// The folder is locked, so that an earlier gathering never replaces the results of a later one.
-    fn gather(&self) -> Result<Vec<String>> {
+    /// The folder is locked, so that an earlier gathering never replaces the results of a later one. A study with other settings
+    /// keeps its config until this process has made a cell, or has found all of them (`whole`): cells that are the same in both
+    /// may stand before one that is refused.
+    fn gather(&self, whole: bool) -> Result<Vec<String>> {
         locked_soon(self.out, self.stop, || {
-            write_config(self.out, self.config)?;
+            if whole || self.shared.times().stages > 0 {
+                write_config(self.out, self.config)?;
+            }
             let gathered = gather(self.out)?;
             write_csv(self.out, &gathered)?;
             Ok(report(self.out, &gathered)?.1)

@@ -7,6 +7,7 @@ use super::config::{Config, RANDOM};
 use super::dataset::TrainImages;
 use super::folder::{Done, object};
 use super::names::{BACKBONE, ENVIRONMENT, REDO};
+use super::provenance::Provenance;
 use super::results::read_collapsed;
 use super::session::Job;
 use super::turns::Recorded;
@@ -171,6 +172,8 @@ pub(super) struct Start {
     pub model: Option<Model>,
     /// The hash of what made it, and of its bytes.
     pub address: String,
+    /// The hash of the settings that made it, without their seed; of a file that a person brings, of its bytes.
+    pub settings: String,
     /// The SHA-256 of its bytes.
     pub sha256: String,
     /// Whether its pretraining had collapsed. `None` if that is not known.
@@ -190,8 +193,19 @@ impl Start {
         let sha256 = contents.sha256.clone();
         let address = Hasher::new().part(&done.address).part(&sha256).short();
         let made_by = method.to_string();
-        let collapsed = read_collapsed(path.parent().unwrap_or(Path::new("")), done)?;
-        Ok(Start { path, made_by, model: None, address, sha256, collapsed, classifier: false, brought: false })
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (collapsed, settings) = (read_collapsed(folder, done)?, Provenance::of(folder)?.settings_hash()?);
+        Ok(Start {
+            path,
+            made_by,
+            model: None,
+            address,
+            settings,
+            sha256,
+            collapsed,
+            classifier: false,
+            brought: false,
+        })
     }
 
     /// A file that a person brings. What made it is in its metadata. Without such metadata it is the file's name.
@@ -205,7 +219,8 @@ impl Start {
         let address = if keep_classifier { address.part("with its classifier").short() } else { address.short() };
         let (path, model) = (path.to_path_buf(), model_of(path, &metadata));
         let collapsed = metadata.get(COLLAPSED).and_then(Value::as_bool);
-        Ok(Start { path, made_by, model, address, sha256, collapsed, classifier: keep_classifier, brought: true })
+        let (settings, classifier) = (sha256.clone(), keep_classifier);
+        Ok(Start { path, made_by, model, address, settings, sha256, collapsed, classifier, brought: true })
     }
 
     /// The bytes of its file. It is an error if they are no longer those that the address was made from.

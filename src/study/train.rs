@@ -6,7 +6,7 @@ mod planned;
 mod summary;
 
 use super::batches::{Batches, batch_of};
-use super::cell::{about, provenance_of, tell};
+use super::cell::{about, provenance_of, settings_hash, tell};
 use super::config::Learning;
 use super::cursor::Cursor;
 use super::dataset::{Loaded, TrainImages};
@@ -135,6 +135,7 @@ pub(super) fn run(
         write_labels(&folder.join(LABELS), &LabelRow::all(&set.data.train, &ready.task.given.train))?;
         let mut result = ready.train(cell, at, folder, &made.address)?;
         stamp(&made, job.table_hash(), &mut result)?;
+        result.settings_hash = settings_hash(&made, start)?;
         write_result(folder, &result)?;
         // There is no projection if features are not finite.
         let drawn = files::exists(&folder.join(PROJECTION))?;

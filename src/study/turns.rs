@@ -153,6 +153,7 @@ impl Update<'_> {
             None => optimizer.minimize_within(r.t, loss.total, &trained, limits)?,
             Some(micro) => {
                 let gradients = micro.gradients(r.t, &trained)?;
+                let limits = Limits { loss_scale: micro.loss_scale(), ..limits };
                 optimizer.descend_within(r.t, &trained, gradients, limits)?
             }
         };

@@ -249,6 +249,7 @@ fn sample() -> CellResult {
         kernel_table: String::new(),
         shaders: String::new(),
         config_hash: String::new(),
+        settings_hash: String::new(),
     }
 }
 

@@ -43,9 +43,9 @@ impl Softmax {
             all.clone().map(f).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
         };
         let raised = |(own, p): (bool, (f64, f64))| if own { NOTHING } else { (p.0.max(1e-7), p.1.max(1e-7)) };
-        // What is nearly clamped may count here or there.
         let free = |(own, p): (bool, (f64, f64))| if own || p.0 < 1e-7 { (0.0, 1e-7) } else { p };
-        let held = |(own, p): (bool, (f64, f64))| if own || p.0 < 1e-7 { (p.0, p.1 + 1e-7) } else { (0.0, 1e-7) };
+        // What is below the least normal number may be 0: that is within the rounding of 1e-30.
+        let held = |(own, p): (bool, (f64, f64))| if own || p.0 < 1e-7 { (p.0, p.1 + 1e-30) } else { NOTHING };
         [sum(&raised), sum(&free), sum(&held)]
     }
 }

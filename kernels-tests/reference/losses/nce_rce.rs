@@ -19,7 +19,8 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
         let nce = (-ce / all.0, terms / all.0.abs() + ce * all.1 / (all.0 * all.0));
         let factor = -(op.beta as f64) * op.log_zero as f64;
         losses.push(sum(op.alpha as f64, nce, factor, reverse));
-        // The smaller of the two, and the sign says which.
+        // The smaller of the two, and the sign says which. The kernel may choose the other where they differ by a rounding, which no
+        // case here does.
         let holds = held.0 < free.0;
         kept.push([softmax.lse, if holds { held } else { free }, nce, if holds { (-all.0, all.1) } else { all }]);
     }

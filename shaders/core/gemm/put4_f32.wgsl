@@ -1,5 +1,5 @@
-// How four columns of a row of a product, $APART apart, get from registers to memory, in f32. `finish`: shaders/core/epilogue/. Its twin
-// is put4_f16.wgsl.
+// How four columns of a row of a product, $APART apart, get from registers to memory, in f32. `finish`:
+// shaders/core/epilogue/. Its twin is put4_f16.wgsl.
 
 fn put4(m: u32, n: u32, columns: vec4<u32>, at: vec4<u32>, v: vec4<f32>) {
     if (m < p.m) {

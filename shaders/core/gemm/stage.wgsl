@@ -1,5 +1,5 @@
 // How core/gemm/tiled.wgsl fills its tiles, one element at a time, wherever the op's a_at and b_at find them.
-// The vec4 of tile_b hold the columns that core/gemm/tiled.wgsl says, ${NEXT} and ${APART} being text.
+// The vec4 of tile_b hold the columns that core/gemm/tiled.wgsl says.
 // An invocation stages $BM · $BK / (4 · $THREADS) vec4 of a and as many of b. Neighbours stage neighbouring k of a, which lie
 // together where k is along memory, and neighbouring n of b. The same rows and columns come back in every step of the
 // walk, so that what an operand's address begins with is worked out once, before it: that costs divisions.

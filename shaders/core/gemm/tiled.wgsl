@@ -1,13 +1,15 @@
 // gemm, tiled for GPUs: c[z, m, n] = Σ_k a[z, m, k] · b[z, k, n] through workgroup memory.
 // The op's own pieces say where operands come from and results go: c_row and c_column, whose sum is the index, c_put, p.m,
 // p.n, p.k, p.k_split, depth (how long the sum of this z is, at most p.k), and `stage`, which fills tile_a and tile_b, from
-// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `put4` how four neighbours end: core/gemm/put4_f32.wgsl.
+// core/gemm/stage.wgsl where it has row_of, column_of, a_at and b_at; `put4` how four columns end: core/gemm/put4_f32.wgsl.
 // A workgroup of $THREADS invocations owns $BM × $BN outputs and walks k in steps of $BK: all load one tile of a and of
 // b (b's along n, so that neighbours read neighbours), then each invocation updates $TM × $TN outputs in named vec4
 // registers: its columns are $TN / 4 groups of four, $BN / ($TN / 4) apart, which keeps workgroup reads free of bank
-// conflicts. The four of a group are $APART apart, and the next lane's begin $NEXT further: 1 and 4 where one access takes
-// neighbours, else $BN / $TN and 1, so that in each access of c, as of b, neighbouring lanes are neighbours in memory. wid.z counts (z, slice of k): `batch`, z, is the product of a batch, or the group of a convolution and its
-// phase; long thin products are cut into slices, p.k_split long, that the op adds up in order.
+// conflicts. The four of a group are $APART apart, and those of the next lane begin $NEXT further. Where numbers are stored one
+// by one that is $BN / $TN and 1: neighbouring lanes store neighbours in memory, and load them where b lies along n. Where
+// whole vec4 are loaded, or two halves stored as a word, it is 1 and 4. wid.z counts (z, slice of k): `batch`, z, is the
+// product of a batch, or the group of a convolution and its phase; long thin products are cut into slices, p.k_split long, that
+// the op adds up in order.
 // $UNROLL steps of the walk through a tile are text, a part of its $BK or all of them: then there is no loop, and indices, which
 // count vec4, cost no instruction.
 // BM, BN divide by the register tile; rows of the tiles have $LDA and $LDB elements, of which BM and BN are used; M, N, K are

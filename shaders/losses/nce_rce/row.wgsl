@@ -1,6 +1,7 @@
 // nce_rce: loss_i = α nce_i + β rce_i with nce_i = log p_label / Σ_k log p_k, the reverse part as in
 // core/row_loss/reverse.wgsl. `reverse` is −β A. The slope of nce is (([k = label] − nce) − p_k (1 − K nce)) / Σ log p.
-// Of free and held, whose sum is 1, the smaller is kept. Σ log p is below 0; it is kept with the other sign if that is held.
+// The second number that is kept is the smaller of free and held, which sum to 1. The fourth is Σ log p, below 0, if that is
+// free, and −Σ log p if it is held.
 
 struct Params { rows: u32, vectors: u32, classes: u32, alpha: f32, reverse: f32 }
 @group(0) @binding(0) var<uniform> p: Params;

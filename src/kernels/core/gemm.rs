@@ -254,7 +254,7 @@ pub(crate) fn tiled(
     (kernel, [x, y])
 }
 
-/// Single numbers, and how four neighbours of a row of tiles are put.
+/// Single numbers, and how four columns of a row of tiles are put.
 const ONE: &[Piece] = &[piece!("common/one.wgsl")];
 const PUT4_F32: &[Piece] = &[piece!("core/gemm/put4_f32.wgsl")];
 const PUT4_F16: &[Piece] = &[piece!("core/gemm/put4_f16.wgsl")];
@@ -277,7 +277,7 @@ pub(crate) fn resulting(kernel: Kernel, dtype: DType) -> Kernel {
     by_fours(putting(kernel, dtype, 3), dtype)
 }
 
-/// The naive or tiled `kernel` with how four neighbours of a row are put, of which the naive one knows none.
+/// The naive or tiled `kernel` with how four columns of a row are put, of which the naive one knows none.
 pub(crate) fn by_fours(kernel: Kernel, dtype: DType) -> Kernel {
     match (kernel.variant != "naive", dtype) {
         (false, _) => kernel,

@@ -75,6 +75,7 @@ pub fn cases() -> Vec<Case> {
         case("prime", 7, 5, Fill::Normal, 1.0, 0.1),
         case("whole vec4", 13, 8, Fill::Normal, 10.0, 0.1),
         case("clamped", 13, 3, Fill::Uniform(-60.0, 60.0), 1.0, 1.0),
+        case("unlikely labels", 13, 4, Fill::Uniform(-8.0, 8.0), 1.0, 1.0),
         case("more than a workgroup", 65, 260, Fill::Normal, 5.0, 0.5),
     ]
 }

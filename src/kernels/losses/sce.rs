@@ -70,6 +70,7 @@ pub fn cases() -> Vec<Case> {
         case("prime", 7, 5, Fill::Normal, [6.0, 0.1, -4.0]),
         case("whole vec4, as in the code", 13, 8, Fill::Normal, [0.1, 1.0, -9.210_34]),
         case("clamped", 13, 3, Fill::Uniform(-60.0, 60.0), [0.1, 1.0, -4.0]),
+        case("unlikely labels", 13, 4, Fill::Uniform(-8.0, 8.0), [0.1, 1.0, -9.210_34]),
         case("more than a workgroup", 65, 260, Fill::Normal, [1.0, 0.5, -4.0]),
     ]
 }

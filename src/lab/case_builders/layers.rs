@@ -52,8 +52,8 @@ pub(super) fn add_bias(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
 }
 
 pub(super) fn attention(f: &mut CaseFields<'_>) -> Result<BuiltCase> {
-    let heads = f.whole("heads", 0)? as usize;
-    if heads > 0 {
+    if f.has("qkv") {
+        let heads = f.count("heads")?;
         // q, k and v as a transformer's qkv layer writes them.
         let qkv: [usize; 3] = f.shape_of("qkv", "B T 3·H·E")?;
         return made(Attention { causal: false, scale: None, packed: Some(heads) }, vec![normal("qkv", qkv)]);

@@ -275,7 +275,7 @@ impl Config {
     /// The same config with activations of this precision in every pretraining, whatever the methods' tables say.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a method of the grid cannot have it.
+    /// [`Error::Usage`] where the config is no longer one that can be run.
     pub fn pretrained_in(mut self, precision: Precision) -> Result<Config> {
         in_precision(precision, &mut self.pretraining.optimization, &mut self.pretraining.tables);
         self.checked()
@@ -287,7 +287,7 @@ impl Config {
         self.checked()
     }
 
-    /// The config, if its methods can have what it asks for.
+    /// The config, if it can be run.
     fn checked(self) -> Result<Config> {
         tables::check(&self).map_err(|(key, what)| Error::Usage(format!("{key} {what}")))?;
         Ok(self)

@@ -104,7 +104,7 @@ mod tests {
         Config::parse("my.toml", text).unwrap()
     }
 
-    /// Every backbone has an f16 form, and so have micro-batches. The key that asks for what is not there is named.
+    /// Every backbone has an f16 form, and so have micro-batches.
     #[test]
     fn a_precision_is_one_of_two() {
         let e = Config::parse("my.toml", "[training]\nprecision = \"f8\"").unwrap_err().to_string();

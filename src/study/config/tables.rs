@@ -328,8 +328,14 @@ fn check_pair(one: &Pretrained, config: &Config) -> Result<(), Mistake> {
         }
         let least = 2 * one.method.batch_multiple();
         if micro < least || !batch.is_multiple_of(micro) {
-            let what =
-                format!("is {micro}; use 0, or a divisor of {}, which is {batch}, of {least} or more", one.batch_key);
+            let why = match one.method.batch_multiple() {
+                1 => String::new(),
+                parts => format!(": two images for each of the {parts} that {} divides it by", one.name),
+            };
+            let what = format!(
+                "is {micro}; use 0, or a divisor of {}, which is {batch}, of {least} or more{why}",
+                one.batch_key
+            );
             return mistake(&one.micro_batch_key, what);
         }
         one.method.takes_batch(micro).map_err(below)?;

@@ -142,14 +142,16 @@ fn without_batch_norm_micro_batches_are_the_whole_batch() {
 #[test]
 fn micro_batches_in_f16_are_the_whole_batch_in_f16() {
     with_job("", &Silent, |job| {
-        for (method, more) in [
-            ("simclr", "projection_dims = [16, 8]"),
-            ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5"),
+        for (method, more, model, images) in [
+            ("simclr", "projection_dims = [16, 8]", VIT, 4),
+            ("mae", "decoder_depth = 1\ndecoder_num_heads = 2\ndecoder_embed_dim = 8\nmask_ratio = 0.5", VIT, 4),
+            // Batch norm sees a micro-batch, so it is one of all images.
+            ("rotation", "", RESNET, 8),
         ] {
-            let micro = format!("micro_batch_size = 4\n{more}");
+            let micro = format!("micro_batch_size = {images}\n{more}");
             let run = |name: &str, more: &str, precision: &str, steps| {
                 let more = format!("precision = \"{precision}\"\n{more}");
-                state(job, &format!("{method} {name}"), &config(method, &more, VIT), steps)
+                state(job, &format!("{method} {name}"), &config(method, &more, model), steps)
             };
             let [first, whole] = [("first", 0), ("whole", 2)].map(|(name, steps)| run(name, more, "f16", steps));
             let made = run("micro", &micro, "f16", 2);
@@ -398,8 +400,6 @@ fn a_batch_that_does_not_fit_names_the_largest_micro_batch_that_does() {
         // In f16 a larger one fits.
         let mut halves = job.config.clone();
         halves.pretraining.optimization.precision = Precision::F16;
-        let tight = Gpu::open(&GpuOptions { memory_budget_bytes: Some((four + eight) / 2), ..GpuOptions::default() });
-        let tight = tight.unwrap();
         let halves = Job { gpu: &tight, config: &halves, kernels: Table::default(), ..*job };
         let e = halves.plan_pretraining(spec, "simclr", 0).unwrap_err();
         let due = "the largest pretraining.micro_batch_size that does is 8;";

@@ -235,4 +235,49 @@ mod tests {
         assert!(!page(&whole).contains("What is missing") && !out.join("report").join(FILE).exists());
         assert_eq!(missing_in_words(out, &whole).unwrap(), None);
     }
+
+    /// Three repeats, of which one has another pretraining; a fourth seed trains its random weights in another way.
+    #[test]
+    fn cells_of_other_settings_are_told_and_not_averaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path();
+        let config = Config::parse("t", "seeds = [0, 1, 2, 3]\n[noise]\nrates = [0.4]\n").unwrap();
+        write_config(out, &config).unwrap();
+        let grid = cells(&config);
+        assert_eq!(grid.len(), 8);
+        for cell in &grid {
+            let random = cell.pretraining.to_string() == "none";
+            let settings_hash = match (random, cell.seed) {
+                (false, 1) => "another",
+                (false, _) => "simclr",
+                (true, _) => "random",
+            };
+            let other = if random && cell.seed == 3 { " otherwise" } else { "" };
+            let row = CellResult {
+                settings_hash: settings_hash.into(),
+                config_hash: format!("{}{other}", cell.seed),
+                ..sample(cell, 0.5)
+            };
+            finish(&run_folder(out, &cell.name), &row, &[]);
+        }
+        let mut gathered = gather(out).unwrap();
+        write_csv(out, &gathered).unwrap();
+        let study = Study::read(out, &gathered).unwrap();
+        let left_out =
+            |at: usize| study.apart.iter().any(|said| said.starts_with(&format!("{}: other", grid[at].name)));
+        let named: Vec<usize> = (0..8).filter(|at| left_out(*at)).collect();
+        // Of the two cells of seed 3 neither is of more cells than the other: the first stays.
+        let due =
+            |seed: u64, of: &str| grid.iter().position(|c| c.seed == seed && c.pretraining.to_string() == of).unwrap();
+        let second = due(3, "none").max(due(3, "simclr"));
+        let mut expected = vec![due(1, "simclr"), second];
+        expected.sort_unstable();
+        assert_eq!((named, study.apart_cells, study.runs.len()), (expected, 2, 6));
+        let page = |gathered: &Gathered| files::read_text(&report(out, gathered).unwrap().0).unwrap();
+        assert!(page(&gathered).contains("or other settings made them (2 cells, in results.csv alone)"));
+        assert!(check_report(out).unwrap() > 20);
+        gathered.together = true;
+        assert_eq!(Study::read(out, &gathered).unwrap().runs.len(), 8);
+        assert!(page(&gathered).contains("or other settings made them</b>") && check_report(out).is_ok());
+    }
 }

@@ -95,12 +95,17 @@ fn origins(study: &Study) -> String {
     match (study.apart.is_empty(), study.together) {
         (true, _) => String::new(),
         (false, true) => {
-            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers, tables of kernels or \
-                        edited shaders ran are averaged here, as was asked for: part of a difference may be theirs.</p>\n";
-            told("Averaged together with the others, though something else ran them", &study.apart) + mark
+            let mark = "<p data-name=\"together\">Cells that different programs, adapters, drivers, tables of kernels, \
+                        edited shaders or settings made are averaged here, as was asked for: part of a difference may be theirs.</p>\n";
+            told(
+                "Averaged together with the others, though something else ran them or other settings made them",
+                &study.apart,
+            ) + mark
         }
         (false, false) => told(
-            &format!("Not averaged with the others, because something else ran them ({n}, in results.csv alone)"),
+            &format!(
+                "Not averaged with the others, because something else ran them or other settings made them ({n}, in results.csv alone)"
+            ),
             &study.apart,
         ),
     }
@@ -159,7 +164,7 @@ fn headline(study: &Study) -> String {
     let mut lines = String::new();
     let many = pretrained(study).len();
     if many > 5 {
-        return format!("<p>A table below shows the gains of {many} pretrainings.</p>\n");
+        return format!("<p>A table below shows {many} gains over random weights.</p>\n");
     }
     for series in pretrained(study) {
         let ends = study.kinds().into_iter().flat_map(|kind| {

@@ -5,7 +5,7 @@ use super::read::{Series, Study, distinct};
 use crate::base::Result;
 use crate::base::plot::{Line, Plot, Point, escape, key};
 
-/// The most lines of a plot that a reader can tell apart. If there are more, each method has a plot of its own.
+/// The most lines of a plot that a reader can tell apart. If there are more, and several methods, each method has plots of its own.
 const MOST: usize = 6;
 
 /// The series of a plot, and the method of all of them if the others are in other plots.
@@ -19,11 +19,16 @@ fn panels(study: &Study) -> Vec<(Option<String>, Vec<Series>)> {
     methods.iter().map(|method| (Some(method.clone()), of(method))).collect()
 }
 
-/// The series of a style, in the order of the legend: without the method, if each method has a plot of its own.
+/// A series as a style and the legend know it: without the method, if each method has plots of its own.
+fn styled(series: &Series, apart: bool) -> Series {
+    let method = if apart { String::new() } else { series.method.clone() };
+    Series { method, ..series.clone() }
+}
+
+/// What the styles stand for, in the order of the legend.
 fn styles(study: &Study) -> Vec<Series> {
     let apart = panels(study).len() > 1;
-    let styled = |s: Series| if apart { Series { method: String::new(), ..s } } else { s };
-    distinct(study.series().into_iter().map(styled))
+    distinct(study.series().iter().map(|s| styled(s, apart)))
 }
 
 /// Cards with the plots of a number of a dataset. Under the axes' names stands `under`, which says of which runs it is. A plot
@@ -37,9 +42,8 @@ pub(super) fn figures_of(
 ) -> Result<String> {
     let (mut figures, styles) = (String::new(), styles(study));
     for (method, series) in panels(study) {
-        let style = |s: &Series| {
-            styles.iter().position(|own| *own == *s || own.method.is_empty() && own.is_alike(s)).unwrap_or_default()
-        };
+        let own = |s: &Series| styled(s, method.is_some());
+        let style = |s: &Series| styles.iter().position(|of| *of == own(s)).unwrap_or(styles.len());
         let line = |s: &Series| Line { style: style(s), points: points(s), band: vec![], dots };
         let lines: Vec<Line> = series.iter().map(line).collect();
         if lines.iter().all(|l| l.points.is_empty()) {
@@ -112,11 +116,11 @@ mod tests {
             let title = format!("phantom-fetal: test accuracy against rate, {method}");
             assert!(three.contains(&title) && !short.contains(method), "{method}");
         }
-        // A pretraining has the same style in all three, which is that of the legend.
-        for style in 0..3 {
-            let colour = crate::base::plot::colour(style);
-            let figures = three.split("<figure").skip(1);
-            assert!(figures.clone().all(|f| f.to_lowercase().contains(&colour.to_lowercase())), "{style}: {colour}");
+        // The lines of each figure have the styles of the legend, in its order.
+        for figure in three.split("<figure").skip(1) {
+            let figure = figure.to_lowercase();
+            let place = |style| figure.find(&crate::base::plot::colour(style).to_lowercase());
+            assert!(place(0).is_some() && place(0) < place(1) && place(1) < place(2), "{figure}");
         }
     }
 

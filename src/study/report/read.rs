@@ -55,11 +55,6 @@ impl Series {
         let (backbone, pretraining, method) = (r.backbone.clone(), r.pretraining.clone(), r.method.clone());
         Series { backbone, pretraining, method }
     }
-
-    /// Whether the network began in the same way, whatever the method.
-    pub fn is_alike(&self, other: &Series) -> bool {
-        (&self.backbone, &self.pretraining) == (&other.backbone, &other.pretraining)
-    }
 }
 
 /// A kind and a rate of label noise. Clean labels have the kind `none` and the rate 0.
@@ -114,8 +109,8 @@ pub(super) struct Study {
     pub left_out: Vec<String>,
     /// The cells without a result.
     pub missing: Vec<Missing>,
-    /// A sentence for each program, adapter, driver or table of kernels besides the one of most cells. Their cells are
-    /// not in `runs`, unless all are averaged together.
+    /// A sentence for each program, adapter, driver or table of kernels besides the one of most cells, and for each cell that
+    /// other settings made. Their cells are not in `runs`, unless all are averaged together.
     pub apart: Vec<String>,
     /// How many finished cells are not in `runs`.
     pub apart_cells: usize,
@@ -159,12 +154,46 @@ impl Index {
     }
 }
 
+/// The cells that other settings made than those that they stand beside, by their place, with a sentence each. The cells of a
+/// seed that differ in their pretraining alone read the same of the config, and repeats have the same settings but for their
+/// seeds. Of several settings those of most cells stay, of equals the first. Rows that do not tell their settings stay.
+fn of_other_settings(kept: &[&(String, CellResult)]) -> BTreeMap<usize, String> {
+    type Hash = fn(&CellResult) -> &str;
+    let beside: [(bool, Hash); 2] = [(true, |r| &r.config_hash), (false, |r| &r.settings_hash)];
+    let mut others = BTreeMap::new();
+    for (of_seed, hash) in beside {
+        let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, (_, r)) in
+            kept.iter().enumerate().filter(|(at, (_, r))| !hash(r).is_empty() && !others.contains_key(at))
+        {
+            let own = if of_seed { Series { pretraining: String::new(), ..Series::of(r) } } else { Series::of(r) };
+            let key = Index::key(&r.dataset, &NoiseLevel::of(r), &own);
+            let seed = if of_seed { r.seed.to_string() } else { String::new() };
+            groups.entry(format!("{key}\n{:?}\n{seed}", r.protocol)).or_default().push(at);
+        }
+        for group in groups.values().filter(|g| g.iter().any(|at| hash(&kept[*at].1) != hash(&kept[g[0]].1))) {
+            let count = |of: &str| group.iter().filter(|at| hash(&kept[**at].1) == of).count();
+            let most = group.iter().rev().map(|at| hash(&kept[*at].1)).max_by_key(|of| count(of)).unwrap_or_default();
+            for at in group.iter().filter(|at| hash(&kept[**at].1) != most) {
+                others.insert(*at, format!("{}: other settings than the cells beside it", kept[*at].0));
+            }
+        }
+    }
+    others
+}
+
 impl Study {
     pub fn read(dir: &Path, gathered: &Gathered) -> Result<Self> {
         let config = kept_config(dir)?;
-        let (main, apart) = main_origin(gathered.cells.iter().map(|(_, result)| result));
+        let (main, mut apart) = main_origin(gathered.cells.iter().map(|(_, result)| result));
         let is_main = |r: &CellResult| gathered.together || main.as_ref() == Some(&Origin::of(r));
-        let kept: Vec<&(String, CellResult)> = gathered.cells.iter().filter(|(_, r)| is_main(r)).collect();
+        let mut kept: Vec<&(String, CellResult)> = gathered.cells.iter().filter(|(_, r)| is_main(r)).collect();
+        let others = of_other_settings(&kept);
+        apart.extend(others.values().cloned());
+        if !gathered.together {
+            let mut at = 0..;
+            kept.retain(|_| at.next().is_some_and(|at| !others.contains_key(&at)));
+        }
         let mut study = Study {
             missing: missing(dir, &config, gathered),
             apart,

@@ -5,7 +5,7 @@ use crate::base::Result;
 use crate::study::provenance::Provenance;
 
 /// Writes into a row what ran its cell, with a table of kernels of this hash. Whoever measures the row writes the hash of
-/// edited shaders.
+/// edited shaders and of its settings.
 pub(in crate::study) fn stamp(made: &Provenance, kernel_table: Option<String>, row: &mut CellResult) -> Result<()> {
     row.adapter = made.adapter.clone();
     row.driver = made.driver.clone();

@@ -37,7 +37,7 @@ pub(in crate::study) fn rows_as_csv<T: Serialize>(path: &Path, rows: &[T]) -> Re
 }
 
 /// The columns that hold text; the others hold JSON, or nothing.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 17] = [
     "dataset",
     "backbone",
     "pretraining",
@@ -54,6 +54,7 @@ const TEXTS: [&str; 16] = [
     "kernel_table",
     "shaders",
     "config_hash",
+    "settings_hash",
 ];
 
 /// Reads the rows of a `results.csv`. Columns that another version added are left alone.

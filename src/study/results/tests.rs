@@ -69,6 +69,7 @@ pub(in crate::study) fn sample(cell: &crate::study::Cell, test_accuracy: f64) ->
         kernel_table: String::new(),
         shaders: String::new(),
         config_hash: "0123456789abcdef".to_string(),
+        settings_hash: String::new(),
     }
 }
 

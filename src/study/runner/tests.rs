@@ -8,7 +8,7 @@ use crate::data::testing::write_png;
 use crate::device::tune::Table;
 use crate::study::config::Config;
 use crate::study::evaluate::evaluate_run;
-use crate::study::folder::Done;
+use crate::study::folder::{Done, kept_config};
 use crate::study::names::{DONE, FAILED, OWNER};
 use crate::study::standing;
 use crate::study::testing::{Heard, with_job};
@@ -256,7 +256,8 @@ fn cells_that_started_from_another_pretraining_are_refused_before_it_is_made() {
                 simclr.projection_dims = [8, 4]\n[noise]\nrates = [0.4]\n[training]\nepochs = 1\nbatch_size = 8\n\
                 warmup_epochs = 0\n[evaluation]\nbatch_size = 8\nprotocols = [\"finetune\", \"knn\"]\n";
     let other = Config::parse("t", &text.replace("[8, 4]", "[8, 2]")).unwrap();
-    with_job(text, &Heard::default(), |job| {
+    let heard = Heard::default();
+    with_job(text, &heard, |job| {
         let folders = || std::fs::read_dir(job.out.join("pretraining")).unwrap().map(|e| e.unwrap().path());
         let run = |config: &Config| {
             let job = Job { config, kernels: job.kernels.clone(), ..*job };
@@ -270,8 +271,18 @@ fn cells_that_started_from_another_pretraining_are_refused_before_it_is_made() {
             said.contains("projection_dims: [8,4], now [8,2]") && said.contains("started from the pretraining in"),
             "{said}"
         );
-        let e = evaluate_run(job, &job.config.data.specs[0], Split::Test, &folders().next().unwrap()).unwrap_err();
-        assert!(e.exit_code() == 4 && e.to_string().contains("is a pretraining, which has no classifier"), "{e}");
+        // The study stays that of the first config, which finds all of its cells.
+        assert_eq!(kept_config(job.out).unwrap(), *job.config);
+        let folder = folders().next().unwrap();
+        let refused = || {
+            let e = evaluate_run(job, &job.config.data.specs[0], Split::Test, &folder).unwrap_err();
+            assert!(e.exit_code() == 4 && e.to_string().contains("is a pretraining, which has no classifier"), "{e}");
+        };
+        refused();
+        // An unfinished one is refused before its checkpoint is spoken of.
+        std::fs::remove_file(folder.join(crate::study::names::DONE)).unwrap();
+        refused();
+        assert!(!heard.lines().iter().any(|l| l.contains("is not finished")), "{:?}", heard.lines());
         // Where the first pretraining is gone, the same one is made again and leads to the same cells.
         folders().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
         assert_eq!((run(job.config).unwrap(), folders().count()), (2, 1));

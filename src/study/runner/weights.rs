@@ -1,11 +1,11 @@
 //! What the backbones of cells start from: files of weights that the config lists, and pretrainings.
 
-use crate::base::{Error, Result, files};
+use crate::base::{Error, Result};
 use crate::study::config::Config;
 use crate::study::failure::Failure;
 use crate::study::folder::Done;
 use crate::study::grid::Cell;
-use crate::study::names::{BACKBONE, DONE};
+use crate::study::names::BACKBONE;
 use crate::study::pretrain::{begun_folders, folder_of};
 use crate::study::provenance::Provenance;
 use crate::study::results::run_folder;
@@ -42,10 +42,8 @@ pub fn expect_weights(config: &Config, data_root: &Path, cells: &[Cell]) -> Resu
 /// nothing.
 pub(super) fn expect_own_pretraining(out: &Path, cell: &Cell, made: &Provenance) -> Result<()> {
     let folder = run_folder(out, &cell.name);
-    if files::exists(&folder_of(out, cell, made).join(DONE))?
-        || Failure::read(&folder).is_some_and(|kept| kept.is_of_numbers())
-    {
-        return Ok(()); // it costs nothing, or the cell may begin anew
+    if Failure::read(&folder).is_some_and(|kept| kept.is_of_numbers()) {
+        return Ok(()); // the cell may begin anew
     }
     // What is damaged is told where it is needed.
     let Ok(before) = Provenance::of(&folder) else { return Ok(()) };
@@ -54,7 +52,11 @@ pub(super) fn expect_own_pretraining(out: &Path, cell: &Cell, made: &Provenance)
         let start = done.and_then(|done| Start::pretrained(other.join(BACKBONE), &cell.pretraining, &done).ok());
         start.is_some_and(|start| start.address == before.start)
     };
-    match begun_folders(out, cell).find(started_it) {
+    let own = folder_of(out, cell, made);
+    if started_it(&own) {
+        return Ok(());
+    }
+    match begun_folders(out, cell).filter(|other| *other != own).find(started_it) {
         Some(other) => Err(made.another_start(&folder, &other)),
         None => Ok(()),
     }
