@@ -100,7 +100,8 @@ impl Pass {
         let ahead = self.store.steps((0..count).step_by(self.batch).map(|start| self.step(start)))?;
         for start in (0..count).step_by(self.batch) {
             if job.stop.load(Ordering::Relaxed) {
-                let what = "stopped while evaluating; the same command goes on from the last checkpoint, if there is one";
+                let what =
+                    "stopped while evaluating; the same command goes on from the last checkpoint, if there is one";
                 return Err(Error::TryAgain(what.into()));
             }
             let (indices, images) = (self.step(start), ahead.next(&|note| job.progress.note(note))?);

@@ -37,7 +37,11 @@ fn kernels_are_listed_and_shown_with_and_without_an_adapter() {
     fails(&dir, &["kernels", "show", "conv2d.forward", "--adapter", "unicorn"], 3, &["adapter"]);
     let output = wgslab(dir.path(), &["kernels", "show", "conv2d.sideways"]).output().unwrap();
     assert!(output.status.code() == Some(2) && said(&output).contains("conv2d.grad_weight"), "{}", said(&output));
-    for (wrong, known) in [("conv", "conv2d has conv2d.forward"), ("batch", "batch_norm has batch_norm."), ("matmull.forward", "matmul has matmul.forward")] {
+    for (wrong, known) in [
+        ("conv", "conv2d has conv2d.forward"),
+        ("batch", "batch_norm has batch_norm."),
+        ("matmull.forward", "matmul has matmul.forward"),
+    ] {
         let output = wgslab(dir.path(), &["kernels", "show", wrong]).output().unwrap();
         assert!(output.status.code() == Some(2) && said(&output).contains(known), "{}", said(&output));
     }

@@ -101,8 +101,7 @@ impl Search<'_> {
             let mut kept = Vec::new();
             for (i, bank) in self.bank.chunks(blocks.bank * self.width).enumerate() {
                 if job.stop.load(Ordering::Relaxed) {
-                    let what =
-                        "stopped while neighbours were looked for; the same command goes on from the last checkpoint, if there is one";
+                    let what = "stopped while neighbours were looked for; the same command goes on from the last checkpoint, if there is one";
                     return Err(Error::TryAgain(what.into()));
                 }
                 let place = (i * blocks.bank, bank.len() / self.width);

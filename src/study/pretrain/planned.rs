@@ -10,8 +10,8 @@ use super::super::session::Job;
 use super::super::turns;
 use super::{at_once, batch_for, batches, micro_batch, name_of, record};
 use crate::base::{Error, Result};
-use crate::nn::optimization::MOST_IMAGES;
 use crate::nn::Optimization;
+use crate::nn::optimization::MOST_IMAGES;
 use crate::tape::{Schedule, State, Tape};
 
 /// The batches that a pretraining can have instead of `batch`. With micro-batches it is a whole number of them.
