@@ -24,9 +24,10 @@ def curves(study):
     for kind in ("pretraining", "runs"):
         folder = os.path.join(study, kind)
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            group, seed = re.fullmatch(r"(.*?)[-_]+seed-(\d+)(?:-[0-9a-f]+)?", name).groups()
-            if not os.path.isfile(os.path.join(folder, name, "done")):
+            named = re.fullmatch(r"(.*?)[-_]+seed-(\d+)(?:-[0-9a-f]+)?", name)
+            if not named or not os.path.isfile(os.path.join(folder, name, "done")):
                 continue
+            group, seed = named.groups()
             with open(os.path.join(folder, name, "epochs.jsonl"), encoding="utf-8") as lines:
                 epochs = [json.loads(line) for line in lines]
             for number in ("loss", "val_accuracy", "test_accuracy"):
