@@ -17,6 +17,9 @@ pub fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
+/// The fewest draws that are worth a thread: about a millisecond of them.
+const FEWEST_DRAWS: usize = 1 << 16;
+
 /// A stream of words, addressed by (seed, stream, counter). The key is the seed. The 128-bit counter is (block, counter
 /// low, counter high, stream), so the streams of one seed never overlap.
 #[derive(Clone, Debug)]
@@ -68,6 +71,28 @@ impl Rng {
         (r * (std::f64::consts::TAU * self.uniform() as f64).cos()) as f32
     }
 
+    /// `n` draws of `words` words each, which must be 1, 2 or 4, from the beginning of the stream: on every core, since where a
+    /// draw begins is known, and the same values as one after the other.
+    pub fn draws(&self, n: usize, words: usize, draw: impl Fn(&mut Rng) -> f32 + Sync) -> Vec<f32> {
+        assert!(matches!(words, 1 | 2 | 4), "draws of {words} words: whole draws must fill a block of 4");
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let a_block = 4 / words;
+        let part = n.div_ceil(cores).max(FEWEST_DRAWS).next_multiple_of(a_block);
+        let fill = |at: usize, values: &mut [f32]| {
+            let mut rng = Rng { used: 4, ..self.clone() };
+            rng.counter[0] = (at * part / a_block) as u32; // which wraps, as counting does
+            values.iter_mut().for_each(|v| *v = draw(&mut rng));
+        };
+        let mut all = vec![0.0; n];
+        std::thread::scope(|s| {
+            let mut parts = all.chunks_mut(part).enumerate();
+            let first = parts.next();
+            parts.for_each(|(at, values)| drop(s.spawn(move || fill(at, values))));
+            first.into_iter().for_each(|(at, values)| fill(at, values));
+        });
+        all
+    }
+
     /// A random permutation of 0..n (Fisher–Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut p: Vec<usize> = (0..n).collect();
@@ -106,6 +131,21 @@ mod tests {
         assert_ne!(words(1, 2, 3), words(1, 2, 4));
         assert_ne!(words(1, 2, 3), words(1, 3, 3));
         assert_ne!(words(1, 2, 3), words(2, 2, 3));
+    }
+
+    /// Lengths around the parts of one to many cores, and draws that take a part of a block or all of it.
+    #[test]
+    fn draws_on_every_core_are_those_of_one() {
+        for n in [0, 1, 7, FEWEST_DRAWS - 1, FEWEST_DRAWS + 1, 3 * FEWEST_DRAWS + 5, 1_000_003] {
+            let stream = || Rng::new(3, 9, 11);
+            let mut one = stream();
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let normal: Vec<f32> = (0..n).map(|_| one.normal()).collect();
+            assert_eq!(bits(stream().draws(n, 2, Rng::normal)), bits(normal), "{n} normal");
+            let mut one = stream();
+            let uniform: Vec<f32> = (0..n).map(|_| one.uniform()).collect();
+            assert_eq!(bits(stream().draws(n, 1, Rng::uniform)), bits(uniform), "{n} uniform");
+        }
     }
 
     #[test]

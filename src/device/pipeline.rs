@@ -7,8 +7,7 @@ use super::shader::{Access, STACK_BYTES, create_module};
 use super::wgsl::{Layout, Shader};
 use super::{Caps, Gpu};
 use crate::base::{Error, Result};
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -24,13 +23,25 @@ pub struct Pipeline {
     pub(super) params_bytes: u32,
 }
 
+/// A pipeline without the driver's part.
+struct Unmade {
+    layout: wgpu::BindGroupLayout,
+    buffers: Vec<Access>,
+    params_bytes: u32,
+}
+
+impl Unmade {
+    fn with(self, raw: wgpu::ComputePipeline) -> Pipeline {
+        let Unmade { layout, buffers, params_bytes } = self;
+        Pipeline { raw, layout, buffers, params_bytes }
+    }
+}
+
 /// The texts and pipelines made so far.
 #[derive(Default)]
 pub(super) struct Pipelines {
     shaders: Mutex<HashMap<Kernel, Arc<Shader>>>,
     made: Mutex<HashMap<Arc<Shader>, Arc<Pipeline>>>,
-    /// How many of the last announced pipelines are still to be made.
-    left: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,27 +69,59 @@ pub struct Compiling<'a> {
 /// The time between two calls of the callback.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Runs `work` on a thread of its own and returns its result, or the error of `waiting`. After an error the thread goes
-/// on alone. Its stack is large enough for any shader of bounded nesting.
-fn beside<T: Send + 'static>(
-    (name, left): (&str, usize),
-    waiting: &Waiting,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    let failed = |what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
+/// A piece of work with the name of its kernel.
+type Job<T> = (String, Box<dyn FnOnce() -> T + Send>);
+
+/// What a thread tells of the job at an index.
+enum Told<T> {
+    Begun(usize),
+    Done(usize, T),
+}
+
+/// Runs `jobs` on `threads` threads of their own, and returns their results in order, or the error of `waiting`. After an
+/// error no further job begins, and those that run go on alone. A thread's stack is large enough for any shader of
+/// bounded nesting.
+fn beside<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waiting) -> Result<Vec<T>> {
+    let failed = |name: &str, what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
+    let names: Vec<String> = jobs.iter().map(|(name, _)| name.clone()).collect();
+    let works: VecDeque<_> = jobs.into_iter().map(|(_, work)| work).enumerate().collect();
+    let works = Arc::new(Mutex::new(works));
     let (tell, told) = channel();
-    let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let _ = tell.send(work()); // if nobody waits any more, the result is not needed
-    });
-    spawned.map_err(|e| failed(&format!("there is no thread for it ({e})")))?;
-    for asked in 0.. {
+    for _ in 0..threads.min(names.len()) {
+        let (works, tell) = (works.clone(), tell.clone());
+        let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+            loop {
+                let Some((i, work)) = lock(&works).pop_front() else { break };
+                // If nobody waits any more, no result is needed.
+                if tell.send(Told::Begun(i)).and_then(|()| tell.send(Told::Done(i, work()))).is_err() {
+                    break;
+                }
+            }
+        });
+        spawned.map_err(|e| failed(&names[0], &format!("there is no thread for it ({e})")))?;
+    }
+    drop(tell); // so that threads that gave up are noticed
+    let (mut results, mut asked): (Vec<Option<T>>, _) = (names.iter().map(|_| None).collect(), vec![0; names.len()]);
+    let (mut running, mut left) = (Vec::new(), names.len());
+    while left > 0 {
         match told.recv_timeout(TICK) {
-            Ok(done) => return Ok(done),
-            Err(RecvTimeoutError::Timeout) => waiting(&Compiling { kernel: name, asked, left })?,
+            Ok(Told::Begun(i)) => running.push(i),
+            Ok(Told::Done(i, result)) => {
+                running.retain(|&r| r != i);
+                results[i] = Some(result);
+                left -= 1;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                // Of those that run, the first to begin.
+                let Some(&i) = running.first() else { continue };
+                waiting(&Compiling { kernel: &names[i], asked: asked[i], left: left - 1 })?;
+                asked[i] += 1;
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    Err(failed("the compiler gave up on it"))
+    let gave_up = |i: usize| failed(&names[i], "the compiler gave up on it");
+    results.into_iter().enumerate().map(|(i, r)| r.ok_or_else(|| gave_up(i))).collect()
 }
 
 impl Gpu {
@@ -93,28 +136,38 @@ impl Gpu {
         Ok(s)
     }
 
-    /// Announces the pipelines that are asked for next, so that the callback is told how many are left.
-    pub(crate) fn announce(&self, shaders: &[Arc<Shader>]) {
-        let known = lock(&self.pipelines.made);
-        let new: HashSet<_> = shaders.iter().filter(|s| !known.contains_key(*s)).collect();
-        self.pipelines.left.store(new.len(), Ordering::Relaxed);
+    /// Makes the pipelines of `shaders` that are not made yet, as many at once as the machine has cores: a driver takes
+    /// most of its time for each alone.
+    pub(crate) fn prepare(&self, shaders: &[Arc<Shader>]) -> Result<()> {
+        let mut known = lock(&self.pipelines.made);
+        let (mut new, mut jobs) = (Vec::<(Arc<Shader>, Unmade)>::new(), Vec::new());
+        for shader in shaders {
+            if !known.contains_key(shader) && new.iter().all(|(s, _)| s != shader) {
+                let (unmade, job) = self.unmade(shader)?;
+                new.push((shader.clone(), unmade));
+                jobs.push(job);
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let made = beside(jobs, threads, &self.waiting)?;
+        self.check()?;
+        for ((shader, unmade), raw) in new.into_iter().zip(made) {
+            let raw = raw.map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())))?;
+            self.meter().pipeline_made();
+            known.insert(shader, Arc::new(unmade.with(raw)));
+        }
+        Ok(())
     }
 
     /// The pipeline of a text, made at the first call.
     pub(super) fn pipeline(&self, shader: &Arc<Shader>) -> Result<Arc<Pipeline>> {
-        let mut known = lock(&self.pipelines.made);
-        if let Some(p) = known.get(shader) {
-            return Ok(p.clone());
-        }
-        let left = self.pipelines.left.load(Ordering::Relaxed).saturating_sub(1);
-        let p = Arc::new(self.compile(shader, left)?);
-        self.meter().pipeline_made();
-        self.pipelines.left.store(left, Ordering::Relaxed);
-        known.insert(shader.clone(), p.clone());
-        Ok(p)
+        self.prepare(std::slice::from_ref(shader))?;
+        let known = lock(&self.pipelines.made);
+        known.get(shader).cloned().ok_or_else(|| Error::Failed(format!("{} was not compiled", shader.shown())))
     }
 
-    fn compile(&self, shader: &Shader, left: usize) -> Result<Pipeline> {
+    /// What a pipeline has beside the driver's part, and the driver's part as a job.
+    fn unmade(&self, shader: &Shader) -> Result<(Unmade, Job<Result<wgpu::ComputePipeline, String>>)> {
         shader.expect_valid()?;
         let reflected = shader.layout();
         fits(&shader.shown(), reflected, self.caps())?;
@@ -159,11 +212,8 @@ impl Gpu {
             })
         };
         let of = shader.text();
-        let raw = beside((&name, left), &self.waiting, move || of.compiled(make))?
-            .map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())))?;
-        self.check()?;
         let (buffers, params_bytes) = (reflected.buffers.clone(), reflected.params_bytes);
-        Ok(Pipeline { raw, layout, buffers, params_bytes })
+        Ok((Unmade { layout, buffers, params_bytes }, (name, Box::new(move || of.compiled(make)))))
     }
 }
 
@@ -189,6 +239,13 @@ fn fits(kernel: &str, r: &Layout, caps: &Caps) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const NAME: &str = "a.b [c]";
+
+    fn job<T>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
+        (name.to_string(), Box::new(work))
+    }
 
     /// A compiler that needs some time.
     #[test]
@@ -197,20 +254,68 @@ mod tests {
         let count = asked.clone();
         let patient: Waiting = Arc::new(move |now| {
             let asked = count.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(*now, Compiling { kernel: "a.b [c]", asked, left: 3 });
+            assert_eq!(*now, Compiling { kernel: NAME, asked, left: 0 });
             Ok(())
         });
-        assert_eq!(beside(("a.b [c]", 3), &patient, || 7).unwrap(), 7);
-        let slow = || std::thread::sleep(5 * TICK);
-        beside(("a.b [c]", 3), &patient, slow).unwrap();
+        assert_eq!(beside(vec![job(NAME, || 7)], 1, &patient).unwrap(), [7]);
+        beside(vec![job(NAME, || std::thread::sleep(5 * TICK))], 1, &patient).unwrap();
         assert!(asked.load(Ordering::SeqCst) >= 1);
         let hasty: Waiting = Arc::new(|now| Err(Error::TryAgain(format!("stopped while compiling {}", now.kernel))));
         let (hold, held) = channel::<()>();
-        let e = beside(("a.b [c]", 0), &hasty, move || held.recv()).unwrap_err(); // it never ends by itself
-        assert!(e.exit_code() == 75 && e.to_string().contains("a.b [c]"), "{e}");
+        let endless = move || held.recv().is_ok(); // it never ends by itself
+        let e = beside(vec![job(NAME, endless)], 1, &hasty).unwrap_err();
+        assert!(e.exit_code() == 75 && e.to_string().contains(NAME), "{e}");
         drop(hold);
+    }
+
+    /// Results are in the order of the jobs, whichever ends first. A job that waits for the one behind it ends only if both
+    /// run at once. Who waits is told of the one that began first, and how many are left beside it.
+    #[test]
+    fn as_many_run_at_once_as_there_are_threads() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = told.clone();
+        let patient: Waiting = Arc::new(move |now| {
+            lock(&tell).push((now.kernel.to_string(), now.asked, now.left));
+            Ok(())
+        });
+        let (open, opened) = channel();
+        let first = job("first", move || {
+            opened.recv().unwrap();
+            1
+        });
+        let second = job("second", move || {
+            std::thread::sleep(3 * TICK);
+            open.send(()).unwrap();
+            2
+        });
+        assert_eq!(beside(vec![first, second, job("third", || 3)], 2, &patient).unwrap(), [1, 2, 3]);
+        let told = lock(&told);
+        assert_eq!(told.first(), Some(&("first".to_string(), 0, 2)), "{told:?}");
+        assert_eq!(beside(Vec::<Job<u8>>::new(), 2, &patient).unwrap(), [0u8; 0]);
+    }
+
+    /// After an error no further job begins, and one that panics is named although others end well.
+    #[test]
+    fn the_job_that_fails_is_named() {
         let never: Waiting = Arc::new(|_| Ok(()));
-        let e = beside(("a.b [c]", 0), &never, || panic!("a bug of a driver")).unwrap_err();
-        assert!(e.to_string().contains("a.b [c] could not be compiled"), "{e}");
+        let bad = || job(NAME, || panic!("a bug of a driver"));
+        for jobs in [vec![bad()], vec![job("good", || ()), bad(), job("good", || ())]] {
+            let e = beside(jobs, 2, &never).unwrap_err();
+            assert!(e.to_string().contains("a.b [c] could not be compiled"), "{e}");
+        }
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (hold, held) = channel::<()>();
+        let count = begun.clone();
+        let endless = job(NAME, move || {
+            let _ = held.recv();
+        });
+        let next = job("next", move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let hasty: Waiting = Arc::new(|_| Err(Error::TryAgain("stopped".into())));
+        beside(vec![endless, next], 1, &hasty).unwrap_err();
+        drop(hold);
+        std::thread::sleep(2 * TICK);
+        assert_eq!(begun.load(Ordering::SeqCst), 0);
     }
 }

@@ -241,24 +241,24 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
     let n = p.ty.shape.numel();
     let address = Hasher::new().part(p.copy_of.as_ref().unwrap_or(&p.name)).hex();
     let counter = u64::from_str_radix(&address[..16], 16).unwrap_or(0); // 16 hex digits always parse
-    let mut rng = Rng::new(seed, STREAM, counter);
+    let rng = Rng::new(seed, STREAM, counter);
     match p.init {
         Init::Ones => vec![1.0; n],
         Init::Zeros => vec![0.0; n],
         Init::UniformFanIn(fan_in) => {
             let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-            (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
+            rng.draws(n, 1, |rng| bound * (2.0 * rng.uniform() - 1.0))
         }
         Init::XavierUniform => {
             let sides: u32 = p.ty.shape.dims().iter().sum();
             let bound = (6.0 / sides.max(1) as f32).sqrt();
-            (0..n).map(|_| bound * (2.0 * rng.uniform() - 1.0)).collect()
+            rng.draws(n, 1, |rng| bound * (2.0 * rng.uniform() - 1.0))
         }
         Init::SineCosine { columns } => sine_cosine(n, p.ty.shape.dims().last().map_or(1, |&d| d as usize), columns),
-        Init::Normal(std) => (0..n).map(|_| std * rng.normal()).collect(),
+        Init::Normal(std) => rng.draws(n, 2, |rng| std * rng.normal()),
         Init::UnitRows => {
             let row = p.ty.shape.dims().last().map_or(1, |&d| d as usize).max(1);
-            let mut all: Vec<f32> = (0..n).map(|_| rng.normal()).collect();
+            let mut all = rng.draws(n, 2, Rng::normal);
             for row in all.chunks_mut(row) {
                 let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
                 row.iter_mut().for_each(|x| *x /= length);
@@ -268,7 +268,7 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
         Init::KaimingNormalFanOut => {
             let fan_out = n / p.ty.shape.dims().get(1).map_or(1, |&d| d as usize).max(1);
             let std = (2.0 / fan_out.max(1) as f32).sqrt();
-            (0..n).map(|_| std * rng.normal()).collect()
+            rng.draws(n, 2, |rng| std * rng.normal())
         }
     }
 }

@@ -96,7 +96,7 @@ impl Replay {
         let computed = |(m, _): &(&Memory, &Part)| m.part_of.is_none() && matches!(m.role, Role::Output | Role::Temp);
         let slabs = recording.buffers.iter().zip(&parts).filter(computed).map(|(_, p)| p.buffer.clone()).collect();
         let params = ParamBlocks::new(recording.launches.iter().map(|c| c.params.as_slice())).upload(gpu)?;
-        gpu.announce(&recording.kernels);
+        gpu.prepare(&recording.kernels)?;
         let mut dispatches = Vec::new();
         for (i, call) in recording.launches.iter().enumerate() {
             let bound: Vec<Bound<'_>> = call.buffers.iter().map(|&b| parts[b].bound()).collect();
