@@ -55,11 +55,12 @@ test-swiftshader: setup ## run the ops' named cases on a second driver, Chromium
 
 # Chromium's WGSL compiler is stricter than naga. Dawn, which holds it, comes from npm.
 tint: build ## give every kernel to Chromium's WGSL compiler
-	@if command -v npm >/dev/null && command -v node >/dev/null; then \
-		npm install --silent --no-save --prefix target/tint webgpu@0.6.2 && \
-			node scripts/tint.mjs target/release/wgslab target/tint; \
-	else \
+	@if ! command -v npm >/dev/null || ! command -v node >/dev/null; then \
 		echo "tint SKIPPED: node and npm are missing"; \
+	elif ! npm install --silent --no-save --prefix target/tint webgpu@0.6.2; then \
+		echo "tint SKIPPED: npm could not install webgpu 0.6.2, which holds Dawn"; \
+	else \
+		node scripts/tint.mjs target/release/wgslab target/tint; \
 	fi
 
 # What CI has no time for: new hostile files for every reader (CASES of them; the seed is printed), every kind of damage

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::wgslab;
+use common::{adapter, has_radv, wgslab};
 use std::io::Write;
 use std::path::Path;
 use wgslab::device::Tree;
@@ -17,17 +17,6 @@ use wgslab::lab::{self, Figures, Set};
 
 /// The family of the floors below.
 const FAMILY: &str = "gfx1100";
-
-/// Whether Mesa's RADV is installed. Without it this prints on the terminal that the test is skipped.
-fn has_radv(test: &str) -> bool {
-    if radv().is_some() {
-        return true;
-    }
-    // The line bypasses the capture of a passing test's output, so that a skip is seen.
-    let line = format!("{test} SKIPPED: Mesa's RADV is not installed (Debian: mesa-vulkan-drivers).\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    false
-}
 
 /// The table of `wgslab kernels stats` with `words`, and what was printed.
 fn stats(dir: &Path, words: &[&str]) -> (Table, String) {
@@ -133,8 +122,10 @@ fn kernels_of_models_are_those_of_the_committed_table() {
     let version = version(dir.path());
     let families = families(&version);
     let named = families.iter().map(|f| f.0).collect::<Vec<_>>().join(",");
-    for model in ["resnet18", "vit_tiny"] {
-        let table = expect_committed(TEST, dir.path(), &version, model, &["--model", model, "--for", &named]);
+    for (model, precision) in [("resnet18", "f32"), ("vit_tiny", "f32"), ("resnet18", "f16"), ("vit_tiny", "f16")] {
+        let name = if precision == "f32" { model.to_string() } else { format!("{model}_{precision}") };
+        let words = ["--model", model, "--precision", precision, "--for", &named];
+        let table = expect_committed(TEST, dir.path(), &version, &name, &words);
         let heavy = |family: &str| {
             let rows: Vec<_> = table.rows.iter().filter(|r| r.family == family).collect();
             let shares: Vec<_> = rows.iter().map(|r| r.share.unwrap()).collect();
@@ -155,6 +146,31 @@ fn kernels_of_models_are_those_of_the_committed_table() {
             }
         }
     }
+}
+
+/// The kernels that the steps of all pretraining methods launch, with their heads and views, and those of a training step, are in a
+/// table, too, and keep no registers in memory.
+#[test]
+fn kernels_of_methods_are_those_of_the_committed_table() {
+    const TEST: &str = "kernels_of_methods_are_those_of_the_committed_table";
+    if !has_radv(TEST) || !adapter(TEST) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let version = version(dir.path());
+    let named = families(&version).iter().map(|f| f.0).collect::<Vec<_>>().join(",");
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/methods.toml");
+    let table = expect_committed(TEST, dir.path(), &version, "methods", &["--config", config, "--for", &named]);
+    for row in &table.rows {
+        assert_eq!((row.spills, &row.failed), (Some(0), &None), "{:?}", row.key());
+        assert!(row.share.is_none(), "each step would have another: {row:?}");
+    }
+    for method in ["rotation", "simclr", "bigbigan", "mae", "dino", "cross_entropy"] {
+        let own = format!("{method}: ");
+        assert!(table.rows.iter().any(|r| r.case.starts_with(&own)), "no kernel is {method}'s");
+    }
+    let with = |kernel: &str| table.rows.iter().any(|r| r.kernel == kernel);
+    assert!(["color_jitter.forward", "nt_xent.forward", "ema.forward", "adam.step"].into_iter().all(with));
 }
 
 /// Cooperative matrices have run on no hardware, but RADV compiles them. Where a family's
@@ -230,6 +246,10 @@ fn the_kernels_of_a_step_in_halves_are_those_of_halves() {
     assert!(of("f16") > 3);
     let output = wgslab(dir.path(), &["kernels", "stats", "conv2d", "--precision", "f16"]).output().unwrap();
     assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("--model"));
+    std::fs::write(dir.path().join("none.toml"), "[data]\nspecs = []\n").unwrap();
+    let output = wgslab(dir.path(), &["kernels", "stats", "--config", "none.toml", "--for", FAMILY]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("none.toml") && said.contains("data.specs"), "{said}");
 }
 
 #[test]

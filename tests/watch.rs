@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{adapter, alone, wgslab};
+use common::{adapter, alone, has_radv, wgslab};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,7 +13,6 @@ use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
-use wgslab::lab::statistics::asked::radv;
 
 const PIECE: &str = "elementwise/scale/forward.wgsl";
 
@@ -93,6 +92,8 @@ fn an_edit_is_right_and_timed() {
     assert_eq!(slow["verdict"], "right", "{slow}");
     let ratio = median(&slow["edited_ms"]) / median(&slow["committed_ms"]);
     assert!(ratio > 1.5, "{ratio}: {slow}");
+    let time = &slow["time"];
+    assert!(time["verdict"] == "slower" && time["ratio"].as_f64().unwrap() > 1.5, "{time}");
 }
 
 #[test]
@@ -106,6 +107,7 @@ fn wrong_values_are_named() {
     // This is correct for positive values, which the tuner uses.
     let wrong = verdict("y[i] = p.factor * abs(x[i]);", "60");
     assert!(wrong["verdict"] == "wrong" && wrong["why"].as_str().unwrap().contains("the case's inputs"), "{wrong}");
+    assert!(wrong.get("time").is_none(), "{wrong}");
     let missing = verdict("if (i > 0u) { y[i] = p.factor * x[i]; }", "60");
     assert!(missing["verdict"] == "wrong" && missing["why"].as_str().unwrap().contains("is NaN"), "{missing}");
 }
@@ -333,10 +335,7 @@ fn a_compiler_judges_a_right_edit_too() {
     if !adapter(TEST) {
         return;
     }
-    if radv().is_none() {
-        use std::io::Write;
-        let line = format!("{TEST} SKIPPED: Mesa's RADV is not installed (Debian: mesa-vulkan-drivers).\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if !has_radv(TEST) {
         return;
     }
     let asked = |by: &str| {
@@ -360,4 +359,44 @@ fn a_compiler_judges_a_right_edit_too() {
     assert!(said.contains("scale.forward on gfx1100: the same figures; registers"), "{said}");
     let output = once(&edited("y[i] = p.factor * x[i];"), &["--for", "gfx9999"]);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A script that judges a folder of candidates: what is right and no slower comes first, what is wrong last, each with its reason.
+#[test]
+fn a_script_ranks_what_a_program_wrote() {
+    const TEST: &str = "a_script_ranks_what_a_program_wrote";
+    if !adapter(TEST) {
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/judge.py");
+    let dir = tempfile::tempdir().unwrap();
+    let slow = "var waste = x[i];
+        for (var k = 0u; k < 500u; k++) { waste = sin(waste); }
+        y[i] = select(p.factor * x[i], waste, waste > vec4(2.0));";
+    let wrong = "y[i] = 1.01 * p.factor * x[i];";
+    for (name, by) in [("a_wrong", wrong), ("b_slow", slow), ("c_plain", LINE), ("d_broken", "y[i] = ")] {
+        std::fs::write(dir.path().join(format!("{name}.wgsl")), edited(by)).unwrap();
+    }
+    let mut command = std::process::Command::new("python3");
+    command.arg(script).args([&format!("shaders/{PIECE}"), CASE]).arg(dir.path());
+    command.args(["--program", env!("CARGO_BIN_EXE_wgslab")]);
+    let _alone = alone();
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(e) => {
+            use std::io::Write;
+            std::io::stderr().write_all(format!("{TEST} SKIPPED: there is no python3 ({e}).\n").as_bytes()).unwrap();
+            return;
+        }
+    };
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let at = |name: &str| said.find(name).unwrap_or_else(|| panic!("{name} is missing: {said}{errors}"));
+    assert!(at("c_plain") < at("b_slow") && at("b_slow") < at("a_wrong"), "{said}{errors}");
+    assert!(said.contains("slower") && said.contains("element 0 of output 0"), "{said}{errors}");
+    let broken = said.lines().find(|l| l.contains("d_broken")).unwrap();
+    assert!(broken.contains("broken") && output.status.success(), "{said}{errors}");
+    let none = std::process::Command::new("python3")
+        .args([Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/judge.py")])
+        .output();
+    assert_eq!(none.unwrap().status.code(), Some(2), "it needs words");
 }

@@ -3,7 +3,7 @@
 use super::listener::Listener;
 use super::network::precision;
 use super::options::Options;
-use super::output::{complain, expect_writable, print, table};
+use super::output::{complain, expect_writable, print, table, temporary};
 use super::signals;
 use crate::base::{Error, Progress, Result, files};
 use crate::device::tie::Made;
@@ -11,17 +11,18 @@ use crate::device::{Gpu, Kernel};
 use crate::lab::Figures;
 use crate::lab::statistics::asked::{Asked, Whose, radv};
 use crate::lab::statistics::compare::{Change, Verdict, compare};
-use crate::lab::statistics::models::of_step;
+use crate::lab::statistics::models::{of_methods, of_step};
 use crate::lab::statistics::{Row, SCHEMA, Subject, Table, ask, figures, of_driver_in_use, serve, subjects};
 use crate::nn::step::TrainingStep;
 use crate::nn::{GlobalPool, Model, Precision, Stem, backbone};
+use crate::study::Config;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Say what a GPU's own compiler makes of the kernels: registers, spills, waves, instructions
 ///
@@ -41,7 +42,8 @@ use std::sync::atomic::Ordering;
   wgslab kernels stats matmul.forward --variant tiled_128 --for vega20,navi21,gfx1100 --json base.json
   wgslab kernels stats matmul.forward --for gfx1100 --shaders mine --compare base.json    exit code 5 where a row is worse
   wgslab kernels stats --model resnet18 --for gfx1100 --csv resnet18.csv    what a training step launches
-  wgslab kernels stats --model resnet18 --precision f16 --for gfx1100"
+  wgslab kernels stats --model resnet18 --precision f16 --for gfx1100
+  wgslab kernels stats --config configs/smoke.toml --for gfx1100    what the steps of a study's methods launch"
 )]
 pub(super) struct Stats {
     /// An entry, as `wgslab kernels list` names it, or a part of the names of several [default: all]
@@ -57,6 +59,10 @@ pub(super) struct Stats {
     /// how much of the step's operations and bytes each kernel has; of these only kernels with FILTER in their name
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["variant", "case"], value_parser = PossibleValuesParser::new(backbone::names()))]
     model: Option<String>,
+    /// What the steps of all pretraining and training methods of a study's config launch on such a GPU, each kernel once; of
+    /// these only kernels with FILTER in their name. Recorded on images of its first dataset
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["variant", "case", "model"])]
+    config: Option<PathBuf>,
     /// With --model: images of a step
     #[arg(long, value_name = "N", default_value_t = 256, requires = "model")]
     batch: usize,
@@ -161,36 +167,17 @@ impl Stats {
     pub fn run(&self, options: &Options) -> Result<()> {
         expect_writable(&[("--json", self.json.as_deref()), ("--csv", self.csv.as_deref())])?;
         let base = self.compare.as_deref().map(Table::load).transpose()?;
-        let subjects = self.subjects()?;
-        if subjects.is_empty() {
-            let said =
-                |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
-            return Err(Error::Usage(format!(
-                "no entry has '{}' in its name{}{}; see `wgslab kernels list`",
-                self.filter,
-                said("and a variant", &self.variant),
-                said("in a case", &self.case)
-            )));
-        }
-        let program = this_program()?;
-        let listener = Arc::new(Listener::new(options.quiet));
-        let stop = signals::watch(listener.clone())?;
-        let mut made = Table { schema: SCHEMA.into(), drivers: BTreeMap::new(), rows: Vec::new() };
-        for whose in self.whose(options)? {
-            let mut compiler = Asked::start(&program, whose)?;
-            let family = compiler.family().to_string();
-            listener.stage(&format!("compiling for {family}"), subjects.len() as u64, 0, "kernels");
-            let rows = ask(&mut compiler, &subjects, options.tree(), |i| {
-                listener.step(i as u64, subjects[i].kernel.name);
-                if stop.load(Ordering::SeqCst) {
-                    return Err(Error::TryAgain("stopped; nothing was written".into()));
-                }
-                Ok(())
-            })?;
-            made.drivers.insert(family, compiler.about().clone());
-            made.rows.extend(rows);
-        }
-        listener.clear();
+        let made = match &self.config {
+            Some(path) => self.of_config(path, options)?,
+            None => {
+                let subjects = self.expect_any(self.subjects()?)?;
+                let listener = Arc::new(Listener::new(options.quiet));
+                let stop = signals::watch(listener.clone())?;
+                let made = self.ask(&subjects, options, (&*listener, &stop))?;
+                listener.clear();
+                made
+            }
+        };
         if let Some(path) = &self.json {
             made.save(path)?;
         }
@@ -205,6 +192,61 @@ impl Stats {
                 expect_no_worse(&changes)
             }
         }
+    }
+
+    /// What the compilers say of `subjects`.
+    fn ask(&self, subjects: &[Subject], options: &Options, to: (&dyn Progress, &AtomicBool)) -> Result<Table> {
+        let (program, (progress, stop)) = (this_program()?, to);
+        let mut made = Table { schema: SCHEMA.into(), drivers: BTreeMap::new(), rows: Vec::new() };
+        for whose in self.whose(options)? {
+            let mut compiler = Asked::start(&program, whose)?;
+            let family = compiler.family().to_string();
+            progress.stage(&format!("compiling for {family}"), subjects.len() as u64, 0, "kernels");
+            let rows = ask(&mut compiler, subjects, options.tree(), |i| {
+                progress.step(i as u64, subjects[i].kernel.name);
+                if stop.load(Ordering::SeqCst) {
+                    return Err(Error::TryAgain("stopped; nothing was written".into()));
+                }
+                Ok(())
+            })?;
+            made.drivers.insert(family, compiler.about().clone());
+            made.rows.extend(rows);
+        }
+        Ok(made)
+    }
+
+    /// Those with FILTER in their name. It is an error if there are none.
+    fn expect_any(&self, mut all: Vec<Subject>) -> Result<Vec<Subject>> {
+        if self.model.is_some() || self.config.is_some() {
+            all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
+        }
+        if all.is_empty() {
+            let said =
+                |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));
+            return Err(Error::Usage(format!(
+                "no entry has '{}' in its name{}{}; see `wgslab kernels list`",
+                self.filter,
+                said("and a variant", &self.variant),
+                said("in a case", &self.case)
+            )));
+        }
+        Ok(all)
+    }
+
+    /// What the compilers say of the kernels that the steps of a config's methods launch.
+    fn of_config(&self, path: &Path, options: &Options) -> Result<Table> {
+        let config = Config::load(path)?;
+        let Some(spec) = config.data.specs.first() else {
+            let why = "names no dataset, and steps are recorded on images; give it data.specs";
+            return Err(Error::Usage(format!("--config {} {why}", path.display())));
+        };
+        // Decoded images are cached in a temporary folder.
+        let folder = temporary()?;
+        let software = "it records the steps and runs none";
+        options.job_warning(software, &config, folder.path(), |job| {
+            let subjects = self.expect_any(of_methods(&job.recordings_of(spec)?)?)?;
+            self.ask(&subjects, options, (job.progress, job.stop))
+        })
     }
 
     /// The kernels to ask about.
@@ -225,9 +267,7 @@ impl Stats {
         };
         let step =
             TrainingStep { model: model.settled().backbone(3)?, batch, size, classes: 10, precision: self.precision };
-        let mut all = of_step(&step)?;
-        all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
-        Ok(all)
+        of_step(&[step.record()?.0])
     }
 
     /// Whose compilers to ask.

@@ -281,11 +281,14 @@ impl Compilers {
     }
 }
 
-/// A verdict as a line of JSON. Of an edit that is right, `compiled` has what each compiler says, and is null if there is
-/// none to ask.
+/// A verdict as a line of JSON. Of an edit that is right, `time` has its times over those of the built-in text, and `compiled`
+/// what each compiler says; that is null if there is none to ask.
 fn line(verdict: &TrialVerdict, compiled: Option<&[Change]>) -> Result<String> {
     let failed = |e: serde_json::Error| Error::Failed(format!("cannot write a verdict as JSON: {e}"));
     let mut line = serde_json::to_value(verdict).map_err(failed)?;
+    if let TrialVerdict::Right(times) = verdict {
+        line["time"] = serde_json::to_value(times.judgement()).map_err(failed)?;
+    }
     if let Some(compiled) = compiled {
         let told: Vec<Value> = compiled.iter().map(figures_of).collect();
         line["compiled"] = if told.is_empty() { Value::Null } else { told.into() };

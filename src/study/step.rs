@@ -13,6 +13,7 @@ use crate::nn::step::MeasuredStep;
 use crate::nn::{Params, Precision, Progress};
 use crate::noise::NoiseKind;
 use crate::noise::learn::{Epoch, Known, informed};
+use crate::ssl;
 use crate::tape::Tape;
 
 impl Job<'_> {
@@ -77,6 +78,31 @@ impl Job<'_> {
         let value = |name: &String| Some((name.clone(), scalar(name, common, &own)?));
         let scalars = schedule.scalars.iter().filter_map(value).collect();
         Ok(MeasuredStep { name, images: batch, record, state, inputs, scalars, recompute: config.run.recompute })
+    }
+}
+
+impl Job<'_> {
+    /// The recordings of a step of each method of the config on the images of `spec`, with the method's name: of every turn, and
+    /// with micro-batches of every part.
+    pub fn recordings_of(&self, spec: &str) -> Result<Vec<(String, Vec<Tape>)>> {
+        let (set, config, seed) = (self.load(spec)?, self.config, 0);
+        let tapes =
+            |turns: Vec<Recorded>| turns.into_iter().flat_map(|turn| turn.tapes).map(|(tape, _)| tape).collect();
+        let mut all = Vec::new();
+        for name in config.pretraining.methods.iter().filter(|name| *name != ssl::NONE) {
+            let method = config.pretraining_of(name)?;
+            let batch = pretrain::batch_for(&method, set.train.store.count)?;
+            all.push((name.clone(), tapes(pretrain::record(self, &set.train, &method, seed, batch)?)));
+        }
+        for name in &config.training.methods {
+            let (mut cell, learning) =
+                (single(config, spec, (NoiseKind::default(), None), seed)?, config.learning_of(name)?);
+            cell.method = name.as_str().into();
+            let batch = batch_of(learning.optimization.batch_size, set.train.store.count)?;
+            let turns = train::record(self, &set.train, &cell, set.data.classes.len(), batch)?;
+            all.push((name.clone(), tapes(turns)));
+        }
+        Ok(all)
     }
 }
 

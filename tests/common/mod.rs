@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use wgslab::device::adapter::adapters;
+use wgslab::lab::statistics::asked::radv;
 
 /// Whether there is an adapter. Without one, this prints on the terminal that the test is skipped. With REQUIRE_GPU=1
 /// it fails the test instead.
@@ -36,6 +37,20 @@ pub fn swiftshader(test: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(std::env::var("REQUIRE_SWIFTSHADER").as_deref() != Ok("1"), "{test} needs Chromium's SwiftShader");
         let line = format!("{test} SKIPPED: no SwiftShader. REQUIRE_SWIFTSHADER=1 makes this a failure.\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    found
+}
+
+/// Whether Mesa's RADV is installed, which compiles for AMD GPUs that are not there. Without it, this prints on the terminal that
+/// the test is skipped. With REQUIRE_RADV=1 it fails the test instead.
+pub fn has_radv(test: &str) -> bool {
+    let found = radv().is_some();
+    if !found {
+        assert!(std::env::var("REQUIRE_RADV").as_deref() != Ok("1"), "{test} needs Mesa's RADV");
+        let line = format!(
+            "{test} SKIPPED: Mesa's RADV is not installed (Debian: mesa-vulkan-drivers). REQUIRE_RADV=1 makes this a failure.\n"
+        );
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     found

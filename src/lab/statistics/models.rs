@@ -3,41 +3,60 @@
 use super::{Share, Subject};
 use crate::base::Result;
 use crate::kernels::{fuse, listing};
-use crate::nn::step::TrainingStep;
-use crate::tape::Schedule;
+use crate::tape::{Schedule, Tape};
 
-/// The kernels that `step` launches on [`listing::gpu`] with the variants that come first there, each once, in the order in
-/// which they first run. Its case names the layer where that is. The work of an op that launches several is divided evenly
-/// among them, so that all shares together are the step.
-pub fn of_step(step: &TrainingStep) -> Result<Vec<Subject>> {
+/// The kernels that the recordings of a step launch on [`listing::gpu`] with the variants that come first there, each once, in
+/// the order in which they first run. Its case names the layer where that is. The work of an op that launches several is
+/// divided evenly among them, so that all shares together are the step.
+pub fn of_step(tapes: &[Tape]) -> Result<Vec<Subject>> {
     let caps = listing::gpu();
-    let (tape, _) = step.record()?;
-    let schedule = Schedule::new(&tape, &fuse::options(&caps))?;
     let (mut found, mut work): (Vec<Subject>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
     let mut whole = [0.0; 2];
-    for node in &schedule.steps {
-        let cost = node.cost();
-        let cost = [cost.flops as f64, cost.bytes as f64];
-        whole = [whole[0] + cost[0], whole[1] + cost[1]];
-        let mut own: Vec<usize> = Vec::new();
-        for (launch, _) in &node.launches {
-            let at = found.iter().position(|s| s.kernel == launch.kernel).unwrap_or(found.len());
-            if at == found.len() {
-                let (entry, case) = (listing::entry_name(node.op.as_ref()), node.layer.clone());
-                found.push(Subject { entry, variant: node.variant, case, kernel: launch.kernel.clone(), share: None });
-                work.push([0.0; 2]);
+    for tape in tapes {
+        for node in &Schedule::new(tape, &fuse::options(&caps))?.steps {
+            let cost = node.cost();
+            let cost = [cost.flops as f64, cost.bytes as f64];
+            whole = [whole[0] + cost[0], whole[1] + cost[1]];
+            let mut own: Vec<usize> = Vec::new();
+            for (launch, _) in &node.launches {
+                let at = found.iter().position(|s| s.kernel == launch.kernel).unwrap_or(found.len());
+                if at == found.len() {
+                    let (entry, case) = (listing::entry_name(node.op.as_ref()), node.layer.clone());
+                    found.push(Subject {
+                        entry,
+                        variant: node.variant,
+                        case,
+                        kernel: launch.kernel.clone(),
+                        share: None,
+                    });
+                    work.push([0.0; 2]);
+                }
+                if !own.contains(&at) {
+                    own.push(at);
+                }
             }
-            if !own.contains(&at) {
-                own.push(at);
+            let each = cost.map(|c| c / own.len().max(1) as f64);
+            for at in own {
+                work[at] = [work[at][0] + each[0], work[at][1] + each[1]];
             }
-        }
-        let each = cost.map(|c| c / own.len().max(1) as f64);
-        for at in own {
-            work[at] = [work[at][0] + each[0], work[at][1] + each[1]];
         }
     }
     for (subject, [flops, bytes]) in found.iter_mut().zip(work) {
         subject.share = Some(Share { flops: 100.0 * flops / whole[0], bytes: 100.0 * bytes / whole[1] });
+    }
+    Ok(found)
+}
+
+/// The kernels of the steps of several methods, each once, in the method that has it first, which its case names. A kernel has no
+/// share, since each step would have another.
+pub fn of_methods(methods: &[(String, Vec<Tape>)]) -> Result<Vec<Subject>> {
+    let mut found: Vec<Subject> = Vec::new();
+    for (method, tapes) in methods {
+        for subject in of_step(tapes)? {
+            if found.iter().all(|s| s.kernel != subject.kernel) {
+                found.push(Subject { case: format!("{method}: {}", subject.case), share: None, ..subject });
+            }
+        }
     }
     Ok(found)
 }
@@ -61,14 +80,16 @@ pub fn weighty(shares: &[Share], percent: f64) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::step::TrainingStep;
     use crate::nn::{ResNet, Stem};
     use std::sync::Arc;
 
     #[test]
     fn a_step_s_kernels_are_listed_once_with_their_work() {
         let model = Arc::new(ResNet::resnet18(Stem::Small, 1.0, 3));
-        let found =
-            of_step(&TrainingStep { model, batch: 8, size: 32, classes: 10, precision: Default::default() }).unwrap();
+        let step = TrainingStep { model, batch: 8, size: 32, classes: 10, precision: Default::default() };
+        let tapes = [step.record().unwrap().0];
+        let found = of_step(&tapes).unwrap();
         for (i, subject) in found.iter().enumerate() {
             assert!(found[..i].iter().all(|earlier| earlier.kernel != subject.kernel), "{subject:?}");
         }
@@ -89,5 +110,10 @@ mod tests {
         let kept = weighty(&shares, 95.0);
         assert!(kept.iter().any(|k| *k) && !kept.iter().all(|k| *k), "{kept:?}");
         assert!(weighty(&shares, 1e9).iter().all(|k| *k));
+        // The second method has no kernel that the first has not.
+        let same = tapes.clone();
+        let all = of_methods(&[("one".into(), tapes.to_vec()), ("two".into(), same.to_vec())]).unwrap();
+        assert_eq!(all.len(), found.len());
+        assert!(all.iter().all(|s| s.case.starts_with("one: ") && s.share.is_none()), "{all:?}");
     }
 }
