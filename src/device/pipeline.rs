@@ -66,6 +66,9 @@ pub struct Compiling<'a> {
     pub left: usize,
 }
 
+/// The most kernels that a driver is given at once, on a machine with more cores too: each takes memory while it compiles.
+const MOST_AT_ONCE: usize = 8;
+
 /// The time between two calls of the callback.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -87,7 +90,7 @@ fn beside<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waitin
     let works: VecDeque<_> = jobs.into_iter().map(|(_, work)| work).enumerate().collect();
     let works = Arc::new(Mutex::new(works));
     let (tell, told) = channel();
-    for _ in 0..threads.min(names.len()) {
+    for at in 0..threads.min(names.len()) {
         let (works, tell) = (works.clone(), tell.clone());
         let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
             loop {
@@ -98,7 +101,11 @@ fn beside<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waitin
                 }
             }
         });
-        spawned.map_err(|e| failed(&names[0], &format!("there is no thread for it ({e})")))?;
+        match spawned {
+            Ok(_) => {}
+            Err(_) if at > 0 => break, // fewer threads do the same work
+            Err(e) => return Err(failed(&names[0], &format!("there is no thread for it ({e})"))),
+        }
     }
     drop(tell); // so that threads that gave up are noticed
     let (mut results, mut asked): (Vec<Option<T>>, _) = (names.iter().map(|_| None).collect(), vec![0; names.len()]);
@@ -136,8 +143,8 @@ impl Gpu {
         Ok(s)
     }
 
-    /// Makes the pipelines of `shaders` that are not made yet, as many at once as the machine has cores: a driver takes
-    /// most of its time for each alone.
+    /// Makes the pipelines of `shaders` that are not made yet, as many at once as the machine has cores, up to
+    /// [`MOST_AT_ONCE`]. An error names the first that failed.
     pub(crate) fn prepare(&self, shaders: &[Arc<Shader>]) -> Result<()> {
         let mut known = lock(&self.pipelines.made);
         let (mut new, mut jobs) = (Vec::<(Arc<Shader>, Unmade)>::new(), Vec::new());
@@ -148,7 +155,7 @@ impl Gpu {
                 jobs.push(job);
             }
         }
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_AT_ONCE);
         let made = beside(jobs, threads, &self.waiting)?;
         self.check()?;
         for ((shader, unmade), raw) in new.into_iter().zip(made) {
