@@ -81,6 +81,11 @@ impl Op for GradNorm {
         Ok(vec![Type::f32([1]); 2])
     }
 
+    /// `subgroups`: the same, added within subgroups.
+    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        lanes::and_subgroups(vec!["portable"], caps)
+    }
+
     fn together(&self, inputs: usize) -> Vec<Vec<usize>> {
         vec![(0..inputs - usize::from(self.scaled)).collect()]
     }
@@ -98,12 +103,13 @@ impl Op for GradNorm {
             first += groups as u32;
         }
         let scale = Slot::In(grads.len());
-        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.partial", "portable", TENSORS)).followed_by(PARTIAL);
+        let variant = lanes::shared(e.variant);
+        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.partial", variant, TENSORS)).followed_by(PARTIAL);
         launch_all(e, &kernel, (&tensors, &[Slot::Work(0)]), &Partial { tensors: [] });
         let mut buffers = vec![Slot::Work(0), Slot::Out(0), Slot::Out(1)];
         buffers.extend(self.scaled.then_some(scale));
         let params = Finish { parts: first, max_norm: self.max_norm };
-        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.finish", "portable", &[]));
+        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.finish", variant, &[]));
         let kernel = kernel.followed_by(if self.scaled { SCALED } else { UNSCALED }).followed_by(FINISH);
         e.launch(kernel, &buffers, &params, [1, 1, 1]);
         Ok(())
