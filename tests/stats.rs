@@ -218,14 +218,16 @@ fn sums_within_subgroups_need_little_of_a_workgroup() {
     let table = expect_committed(TEST, dir.path(), &version, "subgroups", &["--variant", "subgroups", "--for", &named]);
     for row in &table.rows {
         assert_eq!((row.spills, &row.failed), (Some(0), &None), "{:?}", row.key());
-        let wide = row.kernel.starts_with("batch_norm") || row.kernel.starts_with("group_norm");
+        let wide = ["batch_norm", "group_norm", "reduce", "broadcast"].iter().any(|op| row.kernel.starts_with(*op));
         let (bytes, barriers) = (row.workgroup_bytes.unwrap(), row.counts.unwrap().barriers);
         let most = if wide { (1024, 1) } else { (512, 0) };
         assert!(bytes <= most.0 && barriers <= most.1, "{:?}: {bytes} bytes, {barriers} barriers", row.key());
     }
     let with = |kernel: &str| table.rows.iter().any(|r| r.kernel == kernel);
     assert!(
-        ["softmax.forward", "layer_norm.grad", "batch_norm.statistics", "cross_entropy.forward"].into_iter().all(with)
+        ["softmax.forward", "layer_norm.grad", "batch_norm.statistics", "cross_entropy.forward", "reduce.forward"]
+            .into_iter()
+            .all(with)
     );
 }
 

@@ -6,6 +6,7 @@ use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm::{self, Staging};
+use crate::kernels::lanes;
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -37,7 +38,7 @@ const GRAD_INPUT: Family = Family {
 const GRAD_WEIGHT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
     staging: Staging::AlongK,
-    direct: &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("layers/conv2d/direct_grad_weight.wgsl")],
+    direct: &[piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
 
 /// Where the gradient to the input puts a number.
@@ -166,7 +167,9 @@ impl<'a> Gathered<'a> {
     /// Emits the direct variant.
     pub fn emit_direct(&self, e: &mut Emit<'_>, ending: &Ending) {
         let [name, _] = self.pass.direction.names();
-        let kernel = Kernel::new(name, "direct", INDEX).followed_by(self.family.direct);
+        let kernel = Kernel::new(name, "direct", INDEX);
+        let kernel = if self.pass.direction == Direction::GradWeight { lanes::sum64(kernel) } else { kernel };
+        let kernel = kernel.followed_by(self.family.direct);
         let (mnk, grid) = (self.pass.mnk(), groups_1d(self.direct));
         self.launch(e, kernel, self.pass.direction.slots(), ending, mnk, (mnk.2, grid));
     }

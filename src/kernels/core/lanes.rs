@@ -5,16 +5,16 @@
 //! alone. No GPU has run it: it stands behind the variants that an op offers, so that it runs where a race chose it or
 //! where it is asked for.
 
-use crate::device::{Caps, Piece};
+use crate::device::{Caps, Kernel, Piece};
 use crate::piece;
 
 /// The variant that adds within subgroups.
 pub(crate) const SUBGROUPS: &str = "subgroups";
 
 const SUM64: &[Piece] = &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl")];
-const SUM64_SUBGROUPS: &[Piece] = &[piece!("common/lane_subgroups.wgsl"), piece!("common/sum64_subgroups.wgsl")];
 const SUM256: &[Piece] = &[piece!("common/lane.wgsl"), piece!("common/sum256.wgsl")];
-const SUM256_SUBGROUPS: &[Piece] = &[piece!("common/lane_subgroups.wgsl"), piece!("common/sum256_subgroups.wgsl")];
+/// Of `$LANES` lanes.
+const SUM_SUBGROUPS: &[Piece] = &[piece!("common/lane_subgroups.wgsl"), piece!("common/sum_subgroups.wgsl")];
 const LSE64: &[Piece] = &[piece!("common/lane.wgsl"), piece!("common/lse64.wgsl")];
 const LSE64_SUBGROUPS: &[Piece] = &[piece!("common/lane_subgroups.wgsl"), piece!("common/lse64_subgroups.wgsl")];
 
@@ -30,22 +30,34 @@ pub(crate) fn row_variants(caps: &Caps) -> Vec<&'static str> {
     and_subgroups(if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }, caps)
 }
 
-/// The sum of two numbers over the lanes.
-pub(crate) fn sum64(variant: &str) -> &'static [Piece] {
-    if variant == SUBGROUPS { SUM64_SUBGROUPS } else { SUM64 }
+/// `kernel` with `sum64`, the sum of two numbers over its 64 lanes: in a tree unless it is of the variant `subgroups`.
+pub(crate) fn sum64(kernel: Kernel) -> Kernel {
+    match kernel.variant {
+        SUBGROUPS => kernel.followed_by(SUM_SUBGROUPS).with("LANES", 64),
+        _ => kernel.followed_by(SUM64),
+    }
 }
 
-/// The sum of two numbers over the 256 lanes of a larger workgroup; the first has it.
-pub(crate) fn sum256(variant: &str) -> &'static [Piece] {
-    if variant == SUBGROUPS { SUM256_SUBGROUPS } else { SUM256 }
+/// `kernel` with `sum256`, the same over the 256 lanes of a larger workgroup; the first has it.
+pub(crate) fn sum256(kernel: Kernel) -> Kernel {
+    match kernel.variant {
+        SUBGROUPS => kernel.followed_by(SUM_SUBGROUPS).with("LANES", 256),
+        _ => kernel.followed_by(SUM256),
+    }
 }
 
-/// The log-sum-exp over the lanes.
-pub(crate) fn lse64(variant: &str) -> &'static [Piece] {
-    if variant == SUBGROUPS { LSE64_SUBGROUPS } else { LSE64 }
+/// `kernel` with `lse64`, the log-sum-exp over its 64 lanes.
+pub(crate) fn lse64(kernel: Kernel) -> Kernel {
+    let pieces = if kernel.variant == SUBGROUPS { LSE64_SUBGROUPS } else { LSE64 };
+    kernel.followed_by(pieces)
 }
 
 /// The variant of a kernel that every variant of an op launches and that adds over its lanes.
 pub(crate) fn shared(variant: &str) -> &'static str {
     if variant == SUBGROUPS { SUBGROUPS } else { "portable" }
+}
+
+/// The variant of a kernel that adds nothing over its lanes: under `subgroups` it is the kernel of the variant `twin`.
+pub(crate) fn or_twin(variant: &'static str, twin: &'static str) -> &'static str {
+    if variant == SUBGROUPS { twin } else { variant }
 }

@@ -178,7 +178,7 @@ pub(crate) fn apply(e: &mut Emit<'_>, walk: Walk, name: &'static str, x: [Slot; 
 
 /// The gradient: three launches, and one more where the loss reads the statistics.
 pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
-    let (channels, sum256) = (e.x[1].shape.numel(), lanes::sum256(e.variant));
+    let channels = e.x[1].shape.numel();
     let mut l = Launcher::new(e, walk);
     let ([x, weight, mean, variance, dy], [dx, dweight, dbias]) = (b.x, b.y);
     let [partial, coefficients] = b.work;
@@ -191,10 +191,9 @@ pub(crate) fn backward(e: &mut Emit<'_>, walk: Walk, b: Backward<'_>) {
     };
     let buffers: Vec<Slot> = [x, mean, dy, partial].into_iter().chain(more).chain(b.other).collect();
     let [lane, group] = SUMS.map(|own| [&arriving, own].concat());
-    let group = [&group, sum256].concat();
     l.other = buffers.len();
     l.made = matches!(b.arriving, Arriving::OfKept { .. }).then_some(3); // what is passed on
-    l.chunks(b.names[0], [&lane, &group], &buffers);
+    l.sums(b.names[0], [&lane, &group], &buffers);
     l.made = None;
 
     let (shift, bias) = match b.arriving {

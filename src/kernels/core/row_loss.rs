@@ -291,14 +291,14 @@ pub(crate) fn mean(e: &mut Emit<'_>, name: &'static str, buffers: [Slot; 4], row
         buffers.extend([Slot::In(1), Slot::In(2)]);
     }
     let pieces = if classes.is_some() { MEAN_BY_CLASS } else { MEAN };
-    let kernel = Kernel::new(name, shared(e.variant), sum64(e.variant)).followed_by(pieces);
+    let kernel = sum64(Kernel::new(name, shared(e.variant), &[])).followed_by(pieces);
     e.launch(kernel, &buffers, &params, [1, 1, 1]);
 }
 
 /// Launches scale · Σ losses into output 0.
 pub(crate) fn sum(e: &mut Emit<'_>, name: &'static str, losses: Slot, rows: usize, scale: f32) {
     let params = Sum { rows: rows as u32, scale };
-    let kernel = Kernel::new(name, shared(e.variant), sum64(e.variant)).followed_by(SUM);
+    let kernel = sum64(Kernel::new(name, shared(e.variant), &[])).followed_by(SUM);
     e.launch(kernel, &[losses, Slot::Out(0)], &params, [1, 1, 1]);
 }
 

@@ -4,7 +4,7 @@
 use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::held::{self, Cells};
-use crate::kernels::lanes::SUBGROUPS;
+use crate::kernels::lanes::{self, SUBGROUPS};
 use crate::tape::{Emit, Slot, Type};
 use crate::{params, piece};
 
@@ -164,21 +164,25 @@ impl<'a, 'b> Launcher<'a, 'b> {
         Launcher { walk, e, other: 0, made: None }
     }
 
-    /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
-    fn launch(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], groups: usize) {
-        self.launch_on(name, own, buffers, groups_1d(groups));
-    }
-
-    fn launch_on(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], grid: [u32; 3]) {
+    /// What a kernel begins with; `variant` is its own.
+    fn begin(&self, name: &'static str, variant: &'static str) -> Kernel {
         let cells = if self.walk.of_four { Cells::Fours } else { Cells::Each };
-        let kernel = Kernel::new(name, self.e.variant, INDEX)
+        Kernel::new(name, variant, INDEX)
             .followed_by(if self.walk.of_four { CELL_VEC4 } else { CELL_F32 })
             .followed_by(held::read(cells, self.walk.dtype))
             .followed_by(PARAMS)
             .followed_by(if self.walk.split { SPLIT } else { WHOLE })
-            .followed_by(own)
-            .with("LAST", buffers.len() as u32)
-            .with("OTHER", self.other as u32);
+    }
+
+    /// The same of a kernel that adds nothing over the lanes of a workgroup.
+    fn apart(&self, name: &'static str, own: &[Piece]) -> Kernel {
+        self.begin(name, lanes::or_twin(self.e.variant, GROUP)).followed_by(own)
+    }
+
+    /// Launches a kernel. Sample weights, where it has them, are its last buffer.
+    fn launch(&mut self, kernel: Kernel, buffers: &[Slot], grid: [u32; 3]) {
+        let cells = if self.walk.of_four { Cells::Fours } else { Cells::Each };
+        let kernel = kernel.with("LAST", buffers.len() as u32).with("OTHER", self.other as u32);
         let kernel = match self.made {
             Some(at) => held::made(kernel, cells, self.walk.dtype, at),
             None => kernel,
@@ -188,7 +192,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
 
     /// A kernel of an invocation for each of `count` channels or groups of them.
     pub fn each(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], count: usize) {
-        self.launch(name, own, buffers, count.div_ceil(64));
+        self.launch(self.apart(name, own), buffers, groups_1d(count.div_ceil(64)));
     }
 
     /// A kernel of an invocation a channel, of each sub-batch.
@@ -196,13 +200,30 @@ impl<'a, 'b> Launcher<'a, 'b> {
         self.each(name, own, buffers, self.walk.params.channels as usize);
     }
 
-    /// A kernel that reduces each chunk, by an invocation or by a workgroup.
-    pub fn chunks(&mut self, name: &'static str, [lane, group]: [&[Piece]; 2], buffers: &[Slot]) {
-        let pairs = self.walk.params.chunks as usize * self.walk.params.channels as usize;
+    /// Chunks of all channels.
+    fn pairs(&self) -> usize {
+        self.walk.params.chunks as usize * self.walk.params.channels as usize
+    }
+
+    /// A kernel that reduces each chunk, by an invocation or by a workgroup; `adding` gives that of a workgroup what puts its
+    /// lanes together.
+    fn chunks(
+        &mut self,
+        name: &'static str,
+        [lane, group]: [&[Piece]; 2],
+        adding: impl Fn(Kernel) -> Kernel,
+        buffers: &[Slot],
+    ) {
+        let kernel = self.begin(name, self.e.variant);
         match self.e.variant {
-            LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
-            _ => self.launch(name, group, buffers, pairs),
+            LANE => self.launch(kernel.followed_by(lane), buffers, groups_1d(self.pairs().div_ceil(64))),
+            _ => self.launch(adding(kernel.followed_by(group)), buffers, groups_1d(self.pairs())),
         }
+    }
+
+    /// A kernel that sums each chunk, by an invocation or by a workgroup.
+    pub fn sums(&mut self, name: &'static str, own: [&[Piece]; 2], buffers: &[Slot]) {
+        self.chunks(name, own, lanes::sum256, buffers);
     }
 
     /// Mean and variance of every channel of x: one launch where a channel is one chunk, else two, the parts between them in
@@ -218,12 +239,13 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let (whole, partial) = (self.walk.params.chunks <= 1, Slot::Work(0));
         let keep = if whole { KEEP_WHOLE } else { KEEP_PART };
         let merged = if self.e.variant == SUBGROUPS { MOMENTS_SUBGROUPS } else { MOMENTS_TREE };
-        let lane = [counting, STATISTICS_LANE, keep].concat();
-        let group = [counting, STATISTICS_GROUP, merged, keep].concat();
+        let own = [[counting, STATISTICS_LANE, keep].concat(), [counting, STATISTICS_GROUP].concat()];
+        let adding = |kernel: Kernel| kernel.followed_by(merged).followed_by(keep);
+        let made = if whole { vec![x, mean, variance] } else { vec![x, partial] };
+        self.chunks(statistics, [&own[0], &own[1]], adding, &with_weights(&made, weights));
         if whole {
-            return self.chunks(statistics, [&lane, &group], &with_weights(&[x, mean, variance], weights));
+            return;
         }
-        self.chunks(statistics, [&lane, &group], &with_weights(&[x, partial], weights));
         let merging = [counting, FINISH].concat();
         self.channels(finish, &merging, &with_weights(&[x, partial, mean, variance], weights));
     }
@@ -232,11 +254,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
     pub fn elements(&mut self, name: &'static str, [lane, each]: [&[Piece]; 2], buffers: &[Slot], made: u32) {
         let p = self.walk.params;
         self.made = Some(made);
-        let pairs = p.chunks as usize * p.channels as usize;
         if self.e.variant == LANE {
-            return self.launch(name, lane, buffers, pairs.div_ceil(64));
+            return self.launch(self.apart(name, lane), buffers, groups_1d(self.pairs().div_ceil(64)));
         }
         let [y, z, _] = groups_1d(p.depths as usize);
-        self.launch_on(name, each, buffers, [p.width.div_ceil(256), y, z]);
+        self.launch(self.apart(name, each), buffers, [p.width.div_ceil(256), y, z]);
     }
 }

@@ -104,7 +104,8 @@ impl Op for GradBias {
     }
 
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        // Workgroup memory and barriers cost a software adapter more than a serial walk.
+        // Workgroup memory and barriers cost a software adapter more than a serial walk. There is no `subgroups`: a workgroup
+        // takes one barrier, which an exchange between subgroups would take, too.
         if caps.software { vec!["lane_per_column", "workgroup"] } else { vec!["workgroup", "lane_per_column"] }
     }
 

@@ -180,9 +180,8 @@ impl Op for GroupNormGrad {
         let ([dx, dweight, dbias], [partial, coefficients]) = ([0, 1, 2].map(Slot::Out), [0, 1].map(Slot::Work));
         let (groups, channels) = (e.x[2].shape.numel(), e.x[1].shape.numel());
         let walk = self.norm.channels(&e.x[0], e.variant);
-        let sum256 = lanes::sum256(e.variant);
         let mut l = Launcher::new(e, walk);
-        l.chunks("group_norm.sums", [SUMS_LANE, &[SUMS_GROUP, sum256].concat()], &[x, mean, dy, partial]);
+        l.sums("group_norm.sums", [SUMS_LANE, SUMS_GROUP], &[x, mean, dy, partial]);
         l.each("group_norm.grad_groups", GRAD_GROUPS, &[partial, weight, variance, coefficients], groups);
         l.each("group_norm.grad_affine", GRAD_AFFINE, &[partial, variance, dweight, dbias], channels);
         l.elements("group_norm.grad", [GRAD_LANE, GRAD_EACH], &[x, mean, dy, coefficients, dx], 5);

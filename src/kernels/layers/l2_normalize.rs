@@ -43,7 +43,7 @@ fn launch(e: &mut Emit<'_>, name: &'static str, eps: f32, own: [&[Piece]; 2], bu
     let kernel = Kernel::new(name, e.variant, units(whole));
     let (kernel, grid) = match e.variant {
         "rows" => (kernel.followed_by(own[0]), groups_1d(n.div_ceil(8))),
-        _ => (kernel.followed_by(lanes::sum64(e.variant)).followed_by(own[1]), groups_1d(n)),
+        _ => (lanes::sum64(kernel).followed_by(own[1]), groups_1d(n)),
     };
     e.launch(kernel, buffers, &params, grid);
     Ok(())

@@ -76,7 +76,7 @@ fn launch(
     let kernel = held::over_rows(name, e.variant, whole, dtype);
     let (kernel, grid) = match e.variant {
         "rows" => (kernel.followed_by(own[0]), groups_1d(n.div_ceil(8))),
-        _ => (kernel.followed_by(lanes::sum64(e.variant)).followed_by(own[1]), groups_1d(n)),
+        _ => (lanes::sum64(kernel).followed_by(own[1]), groups_1d(n)),
     };
     e.launch(held::made(kernel, held::cells(whole), dtype, made), buffers, &params, grid);
     Ok(())
@@ -161,10 +161,11 @@ impl Op for LayerNormGrad {
         let per = n.div_ceil(chunks(n, d, e.variant));
         let chunks = chunks(n, d, e.variant);
         let params = Affine { rows: n as u32, vectors: vectors as u32, chunks: chunks as u32, per: per as u32 };
-        let kernel = held::over_rows("layer_norm.affine_chunks", e.variant, whole, e.x[0].dtype);
+        let variant = lanes::or_twin(e.variant, "groups");
+        let kernel = held::over_rows("layer_norm.affine_chunks", variant, whole, e.x[0].dtype);
         let kernel = kernel.followed_by(AFFINE_CHUNKS);
         e.launch(kernel, &[x, mean, rstd, dy, parts], &params, groups_1d((chunks * vectors).div_ceil(64)));
-        let kernel = Kernel::new("layer_norm.affine_finish", e.variant, units(whole)).followed_by(AFFINE_FINISH);
+        let kernel = Kernel::new("layer_norm.affine_finish", variant, units(whole)).followed_by(AFFINE_FINISH);
         e.launch(kernel, &[parts, dweight, dbias], &params, groups_1d(vectors.div_ceil(64)));
         Ok(())
     }

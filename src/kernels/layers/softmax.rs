@@ -65,16 +65,14 @@ impl Softmax {
         let (rows, whole) = (shape.numel() / k, k.is_multiple_of(4));
         let vectors = (if whole { k / 4 } else { k }) as u32;
         let params = Params { rows: rows as u32, vectors, inverse_temperature: 1.0 / self.temperature };
-        let (kernel, together) = match made {
-            Some(at) => {
-                let kernel = held::made(held::rows(name, e.variant, whole), held::cells(whole), dtype, at);
-                (kernel, lanes::sum64(e.variant))
-            }
-            None => (held::over_rows(name, e.variant, whole, dtype), lanes::lse64(e.variant)),
+        let kernel = match made {
+            Some(at) => held::made(held::rows(name, e.variant, whole), held::cells(whole), dtype, at),
+            None => held::over_rows(name, e.variant, whole, dtype),
         };
+        let together = if made.is_some() { lanes::sum64 } else { lanes::lse64 };
         let (kernel, grid) = match e.variant {
             "rows" => (kernel.followed_by(own[0]), groups_1d(rows.div_ceil(8))),
-            _ => (kernel.followed_by(together).followed_by(own[1]), groups_1d(rows)),
+            _ => (together(kernel).followed_by(own[1]), groups_1d(rows)),
         };
         e.launch(kernel.with("LOG", u32::from(self.log)), buffers, &params, grid);
     }

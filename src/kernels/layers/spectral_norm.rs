@@ -76,14 +76,14 @@ fn sizes(w: &Type) -> Result<(Params, &'static [Piece])> {
 fn sum(e: &mut Emit<'_>, [rows, groups]: [&[Piece]; 2], buffers: &[Slot], [dots, total]: [Slot; 2]) -> Result<()> {
     let (params, units) = sizes(&e.x[0])?;
     let m = params.rows as usize;
-    let (dot, sum64) = (Kernel::new("spectral_norm.dots", e.variant, units), lanes::sum64(e.variant));
+    let dot = Kernel::new("spectral_norm.dots", e.variant, units);
     let (dot, grid) = match e.variant {
         "rows" => (dot.followed_by(rows), groups_1d(m.div_ceil(8))),
-        _ => (dot.followed_by(sum64).followed_by(groups), groups_1d(m)),
+        _ => (lanes::sum64(dot).followed_by(groups), groups_1d(m)),
     };
     e.launch(dot, buffers, &params, grid);
-    let all = Kernel::new("spectral_norm.total", lanes::shared(e.variant), sum64).followed_by(TOTAL);
-    e.launch(all, &[dots, total], &params, [1, 1, 1]);
+    let all = lanes::sum64(Kernel::new("spectral_norm.total", lanes::shared(e.variant), &[]));
+    e.launch(all.followed_by(TOTAL), &[dots, total], &params, [1, 1, 1]);
     Ok(())
 }
 

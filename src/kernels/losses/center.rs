@@ -38,7 +38,8 @@ impl Op for Center {
         Ok(vec![x[0]])
     }
 
-    /// `columns`: an invocation a column. `groups`: 8 rows of 32 invocations walk 32 columns together.
+    /// `columns`: an invocation a column. `groups`: 8 rows of 32 invocations walk 32 columns together, and meet at one
+    /// barrier, which an exchange between subgroups would take, too.
     fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
         if caps.software { vec!["columns", "groups"] } else { vec!["groups", "columns"] }
     }

@@ -3,7 +3,7 @@
 
 use crate::base::Result;
 use crate::device::{Kernel, Piece};
-use crate::kernels::{Case, Fill, classification};
+use crate::kernels::{Case, Fill, classification, lanes};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 
@@ -15,8 +15,7 @@ params! {
     struct Params { rows: u32, classes: u32 }
 }
 
-const FORWARD: &[Piece] =
-    &[piece!("common/lane.wgsl"), piece!("common/sum64.wgsl"), piece!("losses/correct/forward.wgsl")];
+const FORWARD: &[Piece] = &[piece!("losses/correct/forward.wgsl")];
 
 impl Tape {
     /// Weighted count of rows of logits [N, K] whose first largest entry is at labels u32 [N]: an f32 [1].
@@ -39,7 +38,8 @@ impl Op for Correct {
         let [n, k] = e.x[0].shape.matrix("correct", "logits")?;
         let params = Params { rows: n as u32, classes: k as u32 };
         let buffers = [Slot::In(0), Slot::In(1), Slot::In(2), Slot::Out(0)];
-        e.launch(Kernel::new("correct.forward", "portable", FORWARD), &buffers, &params, [1, 1, 1]);
+        let kernel = lanes::sum64(Kernel::new("correct.forward", "portable", &[])).followed_by(FORWARD);
+        e.launch(kernel, &buffers, &params, [1, 1, 1]);
         Ok(())
     }
 

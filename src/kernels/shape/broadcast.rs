@@ -4,6 +4,7 @@
 
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::lanes::{self, SUBGROUPS, and_subgroups};
 use crate::kernels::{Case, Fill, held, vec4_grid};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -41,6 +42,7 @@ const SAME: &[Piece] = &[piece!("shape/broadcast/same.wgsl")];
 const FORWARD: &[Piece] = &[piece!("shape/broadcast/forward.wgsl")];
 const LANES: &[Piece] = &[piece!("shape/broadcast/grad_params.wgsl"), piece!("shape/broadcast/grad_lanes.wgsl")];
 const GROUPS: &[Piece] = &[piece!("shape/broadcast/grad_params.wgsl"), piece!("shape/broadcast/grad_groups.wgsl")];
+const WHOLE: &[Piece] = &[piece!("shape/broadcast/grad_params.wgsl"), piece!("shape/broadcast/grad_whole.wgsl")];
 
 /// The most dimensions after merging neighbours of one kind.
 const MERGED: usize = 4;
@@ -199,6 +201,11 @@ impl Sum {
         Ok(Sum { first, rows })
     }
 
+    /// A workgroup has the terms of one sum alone.
+    fn is_whole(&self) -> bool {
+        columns(self.first.kept_inner, self.first.length, self.rows) == 1
+    }
+
     /// The sum over slices: part [slices, kept] -> dx [kept].
     fn second(&self) -> GradParams {
         let GradParams { kept, slices, .. } = self.first;
@@ -220,12 +227,14 @@ impl Sum {
 /// Launches one stage, over elements of `dtype`.
 fn stage(e: &mut Emit<'_>, params: &GradParams, rows: bool, dtype: DType, buffers: [Slot; 2]) {
     let kernel = held::floats(Kernel::new("broadcast.grad", e.variant, INDEX), dtype);
-    let (kernel, groups) = if e.variant == "lanes" {
-        (kernel.followed_by(LANES), (params.kept * params.slices).div_ceil(8))
-    } else {
-        let columns = columns(params.kept_inner, params.length, rows);
-        let kernel = kernel.followed_by(GROUPS).with("COLUMNS", columns);
-        (kernel.with("RINNERMOST", u32::from(rows)), params.kept.div_ceil(columns) * params.slices)
+    let (kernel, groups) = match e.variant {
+        "lanes" => (kernel.followed_by(LANES), (params.kept * params.slices).div_ceil(8)),
+        SUBGROUPS => (lanes::sum256(kernel).followed_by(WHOLE), params.kept * params.slices),
+        _ => {
+            let columns = columns(params.kept_inner, params.length, rows);
+            let kernel = kernel.followed_by(GROUPS).with("COLUMNS", columns);
+            (kernel.with("RINNERMOST", u32::from(rows)), params.kept.div_ceil(columns) * params.slices)
+        }
     };
     e.launch(kernel, &buffers, params, groups_1d(groups as usize));
 }
@@ -244,9 +253,12 @@ impl Op for BroadcastGrad {
         Ok(vec![Type::f32(self.shape)])
     }
 
-    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        // `lanes`: an invocation a slice. `groups`: a workgroup a slice of one or more sums.
-        if caps.software { vec!["lanes", "groups"] } else { vec!["groups", "lanes"] }
+    /// `lanes`: an invocation a slice. `groups`: a workgroup a slice of one or more sums. `subgroups`, of one: as `groups`,
+    /// but added within subgroups. Of several, a tree is left: WGSL does not say which of the lanes a subgroup holds.
+    fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        let variants = if caps.software { vec!["lanes", "groups"] } else { vec!["groups", "lanes"] };
+        let whole = Sum::new(self.shape, x[0].shape, "groups").is_ok_and(|sum| sum.is_whole());
+        if whole { and_subgroups(variants, caps) } else { variants }
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, _caps: &Caps) -> Vec<Type> {
@@ -293,7 +305,7 @@ pub fn cases() -> Vec<Case> {
         case("many rows", &[33], &[1031, 33]),
         case("long rows in two stages", &[3, 1], &[3, 5003]),
         case("long columns in two stages", &[1, 5], &[5003, 5]),
-        case("one sum in two stages", &[1, 1], &[67, 129]),
+        case("one sum in two stages", &[1, 1], &[131, 129]),
     ];
     let halves = [
         case("f16, a scalar", &[], &[3, 7]),

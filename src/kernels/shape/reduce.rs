@@ -10,6 +10,7 @@ mod walk;
 use self::walk::{Lanes, Spans, Walk, slices};
 use crate::base::{DType, Error, Result, Shape};
 use crate::device::{Caps, Kernel, Piece, groups_1d};
+use crate::kernels::lanes::{SUBGROUPS, and_subgroups};
 use crate::kernels::{Case, Fill, held};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
@@ -61,6 +62,10 @@ params! {
 const WALK: &[Piece] = &[piece!("common/index.wgsl"), piece!("shape/reduce/walk.wgsl")];
 const ROWS: &[Piece] = &[piece!("shape/reduce/rows.wgsl")];
 const GROUPS: &[Piece] = &[piece!("shape/reduce/groups.wgsl")];
+/// The end of the variant `subgroups`, and how sums and maxima go together there.
+const WHOLE: &[Piece] = &[piece!("common/lane_subgroups.wgsl"), piece!("shape/reduce/whole.wgsl")];
+const WITHIN_SUM: &[Piece] = &[piece!("shape/reduce/within_sum.wgsl")];
+const WITHIN_MOST: &[Piece] = &[piece!("shape/reduce/within_most.wgsl")];
 
 /// Of each reduction what a walk at once does with a term, a walk in slices, and the walk over the results of the slices.
 type Stages = [&'static [Piece]; 3];
@@ -128,12 +133,16 @@ impl Reduce {
             let grid = groups_1d((outputs * slices as usize).div_ceil(8));
             return e.launch(kernel, buffers, &Walk::new(spans, slices, 1, scales), grid);
         }
-        let lanes = Lanes::new(spans);
-        let kernel = kernel
-            .followed_by(GROUPS)
-            .with("TERMS", lanes.terms)
-            .with("TERMSTRIDE", lanes.term_stride)
-            .with("OUTSTRIDE", lanes.out_stride);
+        let lanes = if e.variant == SUBGROUPS { Lanes::WHOLE } else { Lanes::new(spans) };
+        let kernel = match (e.variant, self.kind) {
+            (SUBGROUPS, Reduction::Max | Reduction::Argmax) => kernel.followed_by(WITHIN_MOST).followed_by(WHOLE),
+            (SUBGROUPS, _) => kernel.followed_by(WITHIN_SUM).followed_by(WHOLE),
+            _ => kernel
+                .followed_by(GROUPS)
+                .with("TERMS", lanes.terms)
+                .with("TERMSTRIDE", lanes.term_stride)
+                .with("OUTSTRIDE", lanes.out_stride),
+        };
         let grid = groups_1d(outputs.div_ceil(lanes.width() as usize) * slices as usize);
         e.launch(kernel, buffers, &Walk::new(spans, slices, lanes.terms, scales), grid);
     }
@@ -186,9 +195,13 @@ impl Op for Reduce {
     }
 
     /// `rows`: an invocation an output. `groups`: a workgroup's lanes share the terms of an output. Both walk in slices
-    /// where outputs are few.
-    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
-        if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] }
+    /// where outputs are few. `subgroups`, where a workgroup has the terms of one output: as `groups`, but put together within
+    /// subgroups. Where it has several outputs, a tree is left: WGSL does not say which of the lanes a subgroup holds.
+    fn variants(&self, x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        let variants = if caps.software { vec!["rows", "groups"] } else { vec!["groups", "rows"] };
+        let whole =
+            Spans::new(x[0].shape, &self.axes).is_ok_and(|spans| Lanes::new(&spans).terms == Lanes::WHOLE.terms);
+        if whole { and_subgroups(variants, caps) } else { variants }
     }
 
     fn workspace(&self, x: &[Type], _y: &[Type], variant: &'static str, caps: &Caps) -> Vec<Type> {

@@ -5,7 +5,7 @@
 use crate::base::{DType, Error, Result};
 use crate::device::{Caps, Kernel, Piece};
 use crate::kernels::many::{self, Joined, Many, Tensor, launch_all};
-use crate::kernels::{Case, Fill};
+use crate::kernels::{Case, Fill, lanes};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 use std::sync::Arc;
@@ -33,28 +33,13 @@ params! {
     struct Apply { tensors: [[u32; 4]; 0] }
 }
 
-const PARTIAL: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("common/tensors.wgsl"),
-    piece!("common/lane.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("common/squares.wgsl"),
-    piece!("training/clip_grad_norm/partial.wgsl"),
-];
-const FINISH: &[Piece] = &[
-    piece!("common/lane.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("training/clip_grad_norm/unscaled.wgsl"),
-    piece!("training/clip_grad_norm/finish.wgsl"),
-];
-const FINISH_SCALED: &[Piece] = &[
-    piece!("common/lane.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("training/clip_grad_norm/scaled.wgsl"),
-    piece!("training/clip_grad_norm/finish.wgsl"),
-];
-const APPLY: &[Piece] =
-    &[piece!("common/index.wgsl"), piece!("common/tensors.wgsl"), piece!("training/clip_grad_norm/apply.wgsl")];
+/// What kernels over all gradients begin with.
+const TENSORS: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/tensors.wgsl")];
+const PARTIAL: &[Piece] = &[piece!("common/squares.wgsl"), piece!("training/clip_grad_norm/partial.wgsl")];
+const UNSCALED: &[Piece] = &[piece!("training/clip_grad_norm/unscaled.wgsl")];
+const SCALED: &[Piece] = &[piece!("training/clip_grad_norm/scaled.wgsl")];
+const FINISH: &[Piece] = &[piece!("training/clip_grad_norm/finish.wgsl")];
+const APPLY: &[Piece] = &[piece!("training/clip_grad_norm/apply.wgsl")];
 
 impl Tape {
     /// `grads` (f32 of any shapes, at least one) clipped to a common length of `max_norm` (`f32::MAX` for no limit) and
@@ -96,6 +81,11 @@ impl Op for GradNorm {
         Ok(vec![Type::f32([1]); 2])
     }
 
+    /// `subgroups`: the same, added within subgroups.
+    fn variants(&self, _x: &[Type], caps: &Caps) -> Vec<&'static str> {
+        lanes::and_subgroups(vec!["portable"], caps)
+    }
+
     fn together(&self, inputs: usize) -> Vec<Vec<usize>> {
         vec![(0..inputs - usize::from(self.scaled)).collect()]
     }
@@ -113,16 +103,15 @@ impl Op for GradNorm {
             first += groups as u32;
         }
         let scale = Slot::In(grads.len());
-        let kernel = Kernel::new("clip_grad_norm.partial", "portable", PARTIAL);
+        let variant = lanes::shared(e.variant);
+        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.partial", variant, TENSORS)).followed_by(PARTIAL);
         launch_all(e, &kernel, (&tensors, &[Slot::Work(0)]), &Partial { tensors: [] });
         let mut buffers = vec![Slot::Work(0), Slot::Out(0), Slot::Out(1)];
-        let mut pieces = FINISH;
-        if self.scaled {
-            buffers.push(scale);
-            pieces = FINISH_SCALED;
-        }
+        buffers.extend(self.scaled.then_some(scale));
         let params = Finish { parts: first, max_norm: self.max_norm };
-        e.launch(Kernel::new("clip_grad_norm.finish", "portable", pieces), &buffers, &params, [1, 1, 1]);
+        let kernel = lanes::sum64(Kernel::new("clip_grad_norm.finish", variant, &[]));
+        let kernel = kernel.followed_by(if self.scaled { SCALED } else { UNSCALED }).followed_by(FINISH);
+        e.launch(kernel, &buffers, &params, [1, 1, 1]);
         Ok(())
     }
 
@@ -181,7 +170,7 @@ impl Many for ApplyCoefficient {
             Tensor { groups, size, words: [0; 2], slots, index: 0 }
         };
         let tensors: Vec<Tensor> = (0..all.len()).map(tensor).collect();
-        let kernel = Kernel::new("clip_grad_norm.apply", "portable", APPLY);
+        let kernel = Kernel::new("clip_grad_norm.apply", "portable", TENSORS).followed_by(APPLY);
         launch_all(e, &kernel, (&tensors, &[Slot::In(all.len())]), &Apply { tensors: [] });
         Ok(())
     }

@@ -4,9 +4,9 @@
 //! [`Tape::sgd`]'s without decay. Shaders: shaders/training/lars/, and the step of shaders/training/sgd/.
 
 use crate::base::Result;
-use crate::device::{Kernel, Piece};
+use crate::device::{Caps, Kernel, Piece};
 use crate::kernels::many::{self, Joined, Many, Tensor, launch_all, under};
-use crate::kernels::{Case, Fill, same_types, sgd};
+use crate::kernels::{Case, Fill, lanes, same_types, sgd};
 use crate::tape::{Cost, Emit, Op, Slot, Tape, Type, Var};
 use crate::{params, piece};
 use std::sync::Arc;
@@ -33,20 +33,10 @@ params! {
     struct Trust { eta: f32, clip: u32, padding: [u32; 2], tensors: [[u32; 4]; 0] }
 }
 
-const PARTIAL: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("common/tensors.wgsl"),
-    piece!("common/lane.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("common/squares.wgsl"),
-    piece!("training/lars/partial.wgsl"),
-];
-const TRUST: &[Piece] = &[
-    piece!("common/index.wgsl"),
-    piece!("common/lane.wgsl"),
-    piece!("common/sum64.wgsl"),
-    piece!("training/lars/trust.wgsl"),
-];
+const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
+const TENSORS: &[Piece] = &[piece!("common/index.wgsl"), piece!("common/tensors.wgsl")];
+const PARTIAL: &[Piece] = &[piece!("common/squares.wgsl"), piece!("training/lars/partial.wgsl")];
+const TRUST: &[Piece] = &[piece!("training/lars/trust.wgsl")];
 const FREE: &[Piece] = &[
     piece!("common/index.wgsl"),
     piece!("common/tensors.wgsl"),
@@ -108,7 +98,7 @@ impl Op for Lars {
         many::joined::<Self>(ops)
     }
 
-    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &crate::device::Caps) -> Vec<Type> {
+    fn workspace(&self, x: &[Type], _y: &[Type], _variant: &'static str, _caps: &Caps) -> Vec<Type> {
         Self::workspaces(std::slice::from_ref(self), x)
     }
 
@@ -158,9 +148,9 @@ impl Many for Lars {
             part += groups as u32;
         }
         let scalars = Slot::In(Self::OWN * all.len());
-        let kernel = Kernel::new("lars.partial", "portable", PARTIAL);
+        let kernel = lanes::sum64(Kernel::new("lars.partial", "portable", TENSORS)).followed_by(PARTIAL);
         launch_all(e, &kernel, (&sums, &[Slot::Work(0)]), &Partial { tensors: [] });
-        let kernel = Kernel::new("lars.trust", "portable", TRUST);
+        let kernel = lanes::sum64(Kernel::new("lars.trust", "portable", INDEX)).followed_by(TRUST);
         let (eta, clip) = (first.eta, u32::from(first.clip));
         let params = Trust { eta, clip, padding: [0; 2], tensors: [] };
         launch_all(e, &kernel, (&ratios, &[Slot::Work(0), scalars, Slot::Work(1)]), &params);

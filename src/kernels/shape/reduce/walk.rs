@@ -100,6 +100,9 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    /// All share one output.
+    pub const WHOLE: Lanes = Lanes { terms: 256, term_stride: 1, out_stride: 256 };
+
     /// What suits these axes.
     pub fn new(spans: &Spans) -> Lanes {
         if spans.reduced[1][1] == 1 {
