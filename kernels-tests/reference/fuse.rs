@@ -16,7 +16,9 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     if let Some(Fused { product, epilogue }) = any.downcast_ref::<Fused<Conv2d, Unary>>() {
         let of_product = conv2d::reference(product, &x[..2]);
         let mut answer = Answer::new(end(*epilogue, &of_product.outputs, channels_second(x), &x[2..]));
-        answer.other_terms = of_product.other_terms.map(|(variant, _)| (variant, winograd as _));
+        if !of_product.other_terms.is_empty() {
+            answer.other_terms = conv2d::winograd_of(winograd::<2>, winograd::<4>);
+        }
         return answer;
     }
     let Fused { product, epilogue } = cast::<Fused<MatMul, Unary>>(op);
@@ -27,9 +29,9 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     Answer::new(end(*epilogue, &c, outer, &x[2..]))
 }
 
-fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+fn winograd<const M: usize>(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
     let Fused { product, epilogue } = cast::<Fused<Conv2d, Unary>>(op);
-    end(*epilogue, &conv2d::winograd(product, &x[..2]), channels_second(x), &x[2..])
+    end(*epilogue, &conv2d::winograd::<M>(product, &x[..2]), channels_second(x), &x[2..])
 }
 
 /// Images and channels of a convolution's output.

@@ -33,7 +33,7 @@ pub use self::shape::*;
 
 use std::any::Any;
 use wgslab::kernels::many::{Joined, Many};
-pub use wgslab::lab::check::{Answer, Expected, FLUSHED, HALF_ULP, Tensor};
+pub use wgslab::lab::check::{Answer, Expected, FLUSHED, HALF_ULP, Outputs, Tensor};
 use wgslab::tape::Op;
 
 /// An op's reference.

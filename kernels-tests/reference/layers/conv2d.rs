@@ -1,6 +1,6 @@
 //! conv2d: y[n, k, i, j] = Σ_{c, r, s} x[n, c, i·stride + r·dilation − padding, …]·w[k, c, r, s], c within k's group.
 
-use crate::reference::{Answer, Expected, Tensor, cast};
+use crate::reference::{Answer, Expected, Outputs, Tensor, cast, winograd_terms};
 use wgslab::kernels::conv2d::Conv2d;
 use wgslab::tape::Op;
 
@@ -34,48 +34,21 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     let mut answer = Answer::new(vec![Expected::sums(y, c * r * s)]).gradient(&[0, 1], &[0]);
     if (r, s, stride, dilation, groups) == (3, 3, 1, 1, 1) {
-        answer.other_terms = Some(("winograd", winograd));
+        answer.other_terms = winograd_of(winograd::<2>, winograd::<4>);
     }
     answer
 }
 
-/// The same values, with the terms that Winograd's F(2×2, 3×3) sums.
-pub fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
-    let outputs = reference(op, x).outputs;
-    let Expected::Floats { value, .. } = &outputs[0] else { return outputs };
-    let terms = winograd_terms(x, cast::<Conv2d>(op).padding as usize);
-    vec![Expected::sums(value.iter().copied().zip(terms).collect(), 9 * x[1].dim(1))]
+/// Which variants sum the terms of F(2×2, 3×3), and which those of F(4×4, 3×3), by the beginnings of their names.
+pub fn winograd_of(two: Outputs, four: Outputs) -> Vec<(&'static str, Outputs)> {
+    vec![("winograd", two), ("winograd_4x4", four)]
 }
 
-/// Σ|terms| as Winograd's F(2×2, 3×3) sums them: |Aᵀ|·[Σ_c (|G|·|g|·|Gᵀ|) ⊙ (|Bᵀ|·|d|·|B|)]·|A| of each window of four
-/// by four inputs. Nine places of 16 enter an output, with C terms each.
-fn winograd_terms(x: &[Tensor], padding: usize) -> Vec<f64> {
-    const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.0, 0.0, 1.0]];
-    const B: [[f64; 4]; 4] = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]];
-    const A: [[f64; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]];
-    let [n, channels, h, w] = [0, 1, 2, 3].map(|i| x[0].dim(i));
-    let (filters, oh, ow) = (x[1].dim(0), h + 2 * padding - 2, w + 2 * padding - 2);
-    let input = |image: usize, c: usize, row: usize, column: usize| {
-        let inside = row >= padding && column >= padding && row - padding < h && column - padding < w;
-        let at = || ((image * channels + c) * h + row - padding) * w + column - padding;
-        if inside { x[0].f[at()].abs() } else { 0.0 }
-    };
-    let mut terms = vec![0.0; n * filters * oh * ow];
-    for (image, i, j) in (0..n * oh * ow).map(|at| (at / (oh * ow), at / ow % oh, at % ow)) {
-        let (top, left) = (i / 2 * 2, j / 2 * 2);
-        for filter in 0..filters {
-            let mut sum = 0.0;
-            for c in 0..channels {
-                let weight = |a: usize, b: usize| x[1].f[(filter * channels + c) * 9 + a * 3 + b].abs();
-                for (u, v) in (0..16).map(|z| (z / 4, z % 4)).filter(|(u, v)| A[i % 2][*u] * A[j % 2][*v] > 0.0) {
-                    let g: f64 = (0..9).map(|t| G[u][t / 3] * G[v][t % 3] * weight(t / 3, t % 3)).sum();
-                    let of = |t: usize| B[u][t / 4] * B[v][t % 4];
-                    let d: f64 = (0..16).map(|t| of(t) * input(image, c, top + t / 4, left + t % 4)).sum();
-                    sum += g * d;
-                }
-            }
-            terms[((image * filters + filter) * oh + i) * ow + j] = sum;
-        }
-    }
-    terms
+/// The same values, with the terms that Winograd's F(M×M, 3×3) sums.
+pub fn winograd<const M: usize>(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+    let outputs = reference(op, x).outputs;
+    let Expected::Floats { value, .. } = &outputs[0] else { return outputs };
+    let of = if M == 2 { winograd_terms::F2 } else { winograd_terms::F4 };
+    let terms = of.terms(x, cast::<Conv2d>(op).padding as usize);
+    vec![Expected::sums(value.iter().copied().zip(terms).collect(), of.places() * x[1].dim(1))]
 }

@@ -30,17 +30,17 @@ pub fn reference(op: &dyn Op, x: &[Tensor]) -> Answer {
     }
     let mut answer = Answer::new(vec![Expected::sums(y, c / groups * r * s)]).gradient(&[0, 1], &[0]);
     if (r, s, stride, dilation, groups) == (3, 3, 1, 1, 1) && padding <= 2 {
-        answer.other_terms = Some(("winograd", winograd));
+        answer.other_terms = conv2d::winograd_of(winograd::<2>, winograd::<4>);
     }
     answer
 }
 
 /// With stride 1 this is the convolution with the filters rotated by 180°, input and output channels exchanged, and a
 /// border of 2 − padding.
-fn winograd(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
+fn winograd<const M: usize>(op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
     let [c, k] = [0, 1].map(|i| x[0].dim(i));
     let turned = |i: usize| x[0].f[((i / 9 % c) * k + i / (9 * c)) * 9 + 8 - i % 9];
     let filters = Tensor { shape: Shape::from([k, c, 3, 3]), f: (0..9 * c * k).map(turned).collect(), u: Vec::new() };
     let forward = Conv2d::new(1, 2 - cast::<GradInput>(op).conv.padding);
-    conv2d::winograd(&forward, &[x[1].clone(), filters])
+    conv2d::winograd::<M>(&forward, &[x[1].clone(), filters])
 }

@@ -21,3 +21,5 @@ references! {
     softmax,
     spectral_norm,
 }
+
+pub mod winograd_terms;

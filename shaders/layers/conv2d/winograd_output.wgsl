@@ -1,7 +1,7 @@
-// Winograd F(2×2, 3×3), output: the 2 × 2 outputs Aᵀ·s·A of the 4 × 4 sums s = m[·, k, t] of each window t, with
-// Aᵀ = [1 1 1 0; 0 1 −1 −1], into y [N, K, P, Q]. An invocation computes one window of one channel: 16 loads, of which
-// neighbours read neighbours, and up to 4 stores, guarded; a workgroup owns 64 windows in a row of [K, T]. `finish`:
-// shaders/core/epilogue/.
+// Winograd, output: the $OUT × $OUT outputs Aᵀ·s·A of the $IN × $IN sums s = m[·, k, t] of each window t, into y [N, K, P, Q].
+// `gathered`, which is Aᵀ along an axis: winograd_f2.wgsl, winograd_f4.wgsl. An invocation computes one window of one
+// channel: $IN·$IN loads, of which neighbours read neighbours, and up to $OUT·$OUT stores, guarded; a workgroup owns 64 windows in a
+// row of [K, T]. `finish`: shaders/core/epilogue/.
 
 struct Params {
     windows: u32, padded: u32, k: u32,
@@ -11,11 +11,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> m: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-
-// Aᵀ·s of four numbers.
-fn gathered(s: vec4<f32>) -> vec2<f32> {
-    return vec2<f32>(s.x + s.y + s.z, s.y - s.z - s.w);
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -28,22 +23,41 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     }
     let at = k * p.padded + t;
     let place = p.k * p.padded;
-    //@ for r in 0..4
-    //@ let z = r * 4
-    let s_$r = vec4<f32>(m[at + $z * place], m[at + ($z + 1u) * place], m[at + ($z + 2u) * place], m[at + ($z + 3u) * place]);
-    let row_$r = gathered(s_$r);
+    //@ for r in 0..IN
+    let row_$r = gathered(array<f32, $IN>(
+        //@ for s in 0..IN
+        //@ let z = r*IN + s
+        m[at + $z * place],
+        //@ end
+    ));
     //@ end
-    let left = gathered(vec4<f32>(row_0.x, row_1.x, row_2.x, row_3.x));
-    let right = gathered(vec4<f32>(row_0.y, row_1.y, row_2.y, row_3.y));
-    let row = (t / p.wide) % p.tall * 2u + vec4<u32>(0u, 0u, 1u, 1u);
-    let column = (t % p.wide) * 2u + vec4<u32>(0u, 1u, 0u, 1u);
-    let inside = (row < vec4<u32>(p.p)) & (column < vec4<u32>(p.q));
+    //@ for j in 0..OUT
+    let column_$j = gathered(array<f32, $IN>(
+        //@ for r in 0..IN
+        row_$r[$j],
+        //@ end
+    ));
+    //@ end
+    let top = (t / p.wide) % p.tall * $OUT;
+    let left = (t % p.wide) * $OUT;
     let plane = ((t / (p.wide * p.tall)) * p.k + k) * p.p;
-    let to = (plane + min(row, vec4<u32>(p.p - 1u))) * p.q + min(column, vec4<u32>(p.q - 1u));
-    let out = finish(vec4<f32>(left.x, right.x, left.y, right.y), k, column, to);
-    //@ for i in 0..4
-    if (inside[$i]) {
-        y[to[$i]] = out[$i];
+    // Four outputs at a time, along rows.
+    //@ for g in 0..OUT*OUT/4
+    let row_of_$g = top + (4u * $g + vec4<u32>(0u, 1u, 2u, 3u)) / $OUT;
+    let column_of_$g = left + vec4<u32>(0u, 1u, 2u, 3u) % $OUT;
+    let inside_$g = (row_of_$g < vec4<u32>(p.p)) & (column_of_$g < vec4<u32>(p.q));
+    let to_$g = (plane + min(row_of_$g, vec4<u32>(p.p - 1u))) * p.q + min(column_of_$g, vec4<u32>(p.q - 1u));
+    let out_$g = finish(vec4<f32>(
+        //@ for e in 0..4
+        //@ let i = (4*g + e) / OUT
+        //@ let j = e % OUT
+        column_$j[$i],
+        //@ end
+    ), k, column_of_$g, to_$g);
+    //@ for e in 0..4
+    if (inside_$g[$e]) {
+        y[to_$g[$e]] = out_$g[$e];
     }
+    //@ end
     //@ end
 }

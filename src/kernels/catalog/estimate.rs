@@ -148,9 +148,9 @@ impl Counted<'_> {
             // A pass reads and writes so many bytes an invocation, for so many operations.
             "core/gemm/pack.wgsl" | "core/gemm/pack_quads.wgsl" => Some(self.pack()),
             "core/gemm/sum_slices.wgsl" => Some(self.sum_slices()),
-            "layers/conv2d/winograd_weight.wgsl" => Some(self.pass("rows", "columns", F32 * 25.0, 42.0)),
-            "layers/conv2d/winograd_input.wgsl" => Some(self.pass("c", "padded", F32 * 32.0, 32.0)),
-            "layers/conv2d/winograd_output.wgsl" => Some(self.pass("k", "windows", F32 * 20.0, 24.0)),
+            "layers/conv2d/winograd_weight.wgsl" => Some(self.winograd_weight()),
+            "layers/conv2d/winograd_input.wgsl" => Some(self.winograd_input()),
+            "layers/conv2d/winograd_output.wgsl" => Some(self.winograd_output()),
             _ => None,
         })??;
         Some(Work { bytes: self.once(counts.bytes)?, ..counts })
@@ -298,6 +298,27 @@ impl Counted<'_> {
     /// An invocation for each of `rows` × `columns`, which loads and stores so many bytes and does so many operations.
     fn pass(&self, rows: &str, columns: &str, bytes: f64, flops: f64) -> Option<Work> {
         self.over(self.field(rows)? * self.field(columns)?, bytes, flops)
+    }
+
+    fn winograd_weight(&self) -> Option<Work> {
+        self.transform(["rows", "columns"], [3.0, self.constant("IN")?], [6.0, 13.0])
+    }
+
+    fn winograd_input(&self) -> Option<Work> {
+        let side = self.constant("IN")?;
+        self.transform(["c", "padded"], [side, side], [4.0, 17.0])
+    }
+
+    fn winograd_output(&self) -> Option<Work> {
+        self.transform(["k", "windows"], [self.constant("IN")?, self.constant("OUT")?], [4.0, 13.0])
+    }
+
+    /// An invocation for each of `rows` × `columns` loads a square of one side and stores one of another. It transforms
+    /// each row of the first and each column of the second, in so many operations where windows have two outputs along an
+    /// axis, and where they have four.
+    fn transform(&self, [rows, columns]: [&str; 2], [from, to]: [f64; 2], [two, four]: [f64; 2]) -> Option<Work> {
+        let along = if self.constant("OUT")? == 2.0 { two } else { four };
+        self.pass(rows, columns, F32 * (from * from + to * to), along * (from + to))
     }
 
     fn over(&self, elements: f64, bytes: f64, flops: f64) -> Option<Work> {

@@ -6,7 +6,7 @@ use crate::base::{DType, Error, Result};
 use crate::device::Caps;
 use crate::kernels::conv2d_gather::Gathered;
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
-use crate::kernels::conv2d_winograd::Winograd;
+use crate::kernels::conv2d_winograd::{Formed, Winograd};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::strided::Strided;
 use crate::kernels::{conv2d_pack as packed, gemm};
@@ -26,8 +26,8 @@ pub(crate) enum Route {
         /// Lanes of a subgroup.
         lanes: u32,
     },
-    /// Sixteen products of transformed windows.
-    Winograd(Winograd),
+    /// Products of transformed windows, one for each of their places.
+    Winograd(Formed),
 }
 
 impl Pass {
@@ -72,8 +72,8 @@ impl Pass {
         let mut routes: Vec<_> = products.into_iter().filter_map(|v| Some((v, route(v)?))).collect();
         // Behind what is sure to be fast, before the naive variant: a race decides.
         let naive = routes.len() - 1;
-        let winograd = self.winograd().into_iter().flat_map(|w| w.variants(caps).into_iter().map(move |v| (v, w)));
-        routes.splice(naive..naive, winograd.map(|(v, w)| (v, Route::Winograd(w))));
+        let winograd = self.winograd().map_or(Vec::new(), |w| w.variants(caps));
+        routes.splice(naive..naive, winograd.into_iter().map(|(v, formed)| (v, Route::Winograd(formed))));
         // With few channels in a group a tile of a product would be mostly empty. What wins over tiles elsewhere knows one
         // group.
         let narrow = groups > 1 && (gemm::broadcasts(caps) || c.min(k) / groups < 8);
@@ -106,7 +106,7 @@ impl Pass {
             Ok(Route::Gather) => Gathered::new(self).workspace(variant),
             Ok(Route::Matrices(of)) => of.workspace(variant),
             Ok(Route::Pack { lanes }) => packed::workspace(self, lanes),
-            Ok(Route::Winograd(w)) => w.workspace(variant, caps),
+            Ok(Route::Winograd(w)) => w.workspace(caps),
         }
     }
 
@@ -147,8 +147,9 @@ mod tests {
         let (wide, depthwise) = ([16, 16, 3, 1], [16, 16, 3, 16]);
         let of = |d, sizes, caps: &Caps| pass(d, DType::F32, sizes).variants(caps).join(" ");
         for d in [Forward, GradInput] {
-            assert_eq!(of(d, wide, &gpu), "tiled_64 tiled_128 winograd_tiled direct naive");
-            let there = "broadcast tiled_64 tiled_128 winograd_broadcast winograd_tiled direct naive";
+            assert_eq!(of(d, wide, &gpu), "tiled_64 tiled_128 winograd_tiled winograd_4x4_tiled direct naive");
+            let winograd = "winograd_broadcast winograd_tiled winograd_4x4_broadcast winograd_4x4_tiled";
+            let there = format!("broadcast tiled_64 tiled_128 {winograd} direct naive");
             assert_eq!(of(d, wide, &software), there);
             assert_eq!(of(d, wide, &narrow), "tiled_64 tiled_128 direct naive", "V fits no binding");
         }

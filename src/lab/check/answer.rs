@@ -112,8 +112,9 @@ pub type Outputs = fn(&dyn Op, &[Tensor]) -> Vec<Expected>;
 pub struct Answer {
     /// Each output.
     pub outputs: Vec<Expected>,
-    /// Variants that sum other terms than the formula, by the beginning of their names, and what is expected of them.
-    pub other_terms: Option<(&'static str, Outputs)>,
+    /// Variants that sum other terms than the formula, by the beginning of their names, and what is expected of them. The
+    /// longest beginning counts.
+    pub other_terms: Vec<(&'static str, Outputs)>,
     /// Inputs that must have a gradient; every other input must have none.
     pub wrt: Vec<usize>,
     /// Outputs whose cotangents the op takes.
@@ -133,7 +134,7 @@ impl Answer {
     pub fn new(outputs: Vec<Expected>) -> Self {
         Answer {
             outputs,
-            other_terms: None,
+            other_terms: Vec::new(),
             wrt: Vec::new(),
             through: Vec::new(),
             gradient_floor: 0.0,
@@ -144,9 +145,10 @@ impl Answer {
 
     /// What is expected of a variant of `op` over `x`.
     pub fn of(&self, variant: &str, op: &dyn Op, x: &[Tensor]) -> Vec<Expected> {
-        match self.other_terms {
-            Some((begins, outputs)) if variant.starts_with(begins) => outputs(op, x),
-            _ => self.outputs.clone(),
+        let of_it = self.other_terms.iter().filter(|(begins, _)| variant.starts_with(begins));
+        match of_it.max_by_key(|(begins, _)| begins.len()) {
+            Some((_, outputs)) => outputs(op, x),
+            None => self.outputs.clone(),
         }
     }
 

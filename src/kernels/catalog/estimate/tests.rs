@@ -62,8 +62,12 @@ fn no_variant_does_less_than_the_formula() {
                         let grids: Vec<f64> =
                             e.launches.iter().map(|l| l.grid.iter().map(|g| f64::from(*g)).product()).collect();
                         assert_eq!(all.iter().map(|w| w.groups).collect::<Vec<_>>(), grids, "{what}");
-                        // F(2×2, 3×3): 16 multiplications for 36.
-                        let share = if variant.starts_with("winograd") { 16.0 / 36.0 } else { 1.0 };
+                        // F(4×4, 3×3): 36 multiplications for 144. F(2×2, 3×3): 16 for 36.
+                        let share = match variant {
+                            v if v.starts_with("winograd_4x4") => 36.0 / 144.0,
+                            v if v.starts_with("winograd") => 16.0 / 36.0,
+                            _ => 1.0,
+                        };
                         let cost = step.cost();
                         // With more border than window, the formula counts products with zeros that dx has none of.
                         if case.name != "padding past the window" || step.op.name() != "conv2d.grad_input" {
@@ -98,18 +102,31 @@ fn whole_tiles_do_what_the_formula_says() {
     assert_eq!(flops(&counted(strided, "tiled_64", &gpu())), strided.cost().flops as f64);
 }
 
-/// Winograd's four launches by hand: C = 8, K = 16, 2 images of 8 × 8, so 32 windows.
+/// Winograd's four launches by hand: C = 8, K = 16, 2 images of 8 × 8, so 32 windows of two by two outputs, with 16 places
+/// each, or 8 of four by four, with 36. A transform is as many operations for each row and then for each column.
 #[test]
 fn winograd_s_traffic_is_counted() {
     let forward = &passes([2, 8, 8, 8], [16, 8, 3, 3], Conv2d::new(1, 1))[0];
-    let work = counted(forward, "winograd_tiled", &gpu());
-    let [w, x, y, u, v, m] =
-        [16 * 8 * 9, 2 * 8 * 64, 2 * 16 * 64, 16 * 16 * 8, 16 * 8 * 32, 16 * 16 * 32].map(|n| F32 * n as f64);
-    let bytes: Vec<f64> = work.iter().map(|w| w.bytes).collect();
-    assert_eq!(bytes, [w + u, x + v, u + v + m, m + y]);
-    let at: Vec<f64> = work.iter().map(|w| w.flops).collect();
-    // A tile of 64 × 64 holds the 16 × 32 outputs of each product, and its walk of 16 the sums of 8.
-    assert_eq!(at, [42.0 * 128.0, 32.0 * 8.0 * 32.0, 16.0 * 2.0 * 64.0 * 64.0 * 16.0, 24.0 * 16.0 * 32.0]);
+    for (variant, places, windows, of_a_transform) in [
+        ("winograd_tiled", 16.0, 32.0, [6.0 * 7.0, 4.0 * 8.0, 4.0 * 6.0]),
+        ("winograd_4x4_tiled", 36.0, 8.0, [13.0 * 9.0, 17.0 * 12.0, 13.0 * 10.0]),
+    ] {
+        let work = counted(forward, variant, &gpu());
+        let [w, x, y] = [16 * 8 * 9, 2 * 8 * 64, 2 * 16 * 64].map(|n| F32 * n as f64);
+        let [u, v, m] = [16.0 * 8.0, 8.0 * windows, 16.0 * windows].map(|n| F32 * n * places);
+        let bytes: Vec<f64> = work.iter().map(|w| w.bytes).collect();
+        assert_eq!(bytes, [w + u, x + v, u + v + m, m + y], "{variant}");
+        let at: Vec<f64> = work.iter().map(|w| w.flops).collect();
+        let [of_w, of_x, of_y] = of_a_transform;
+        // A tile of 64 × 64 holds the outputs of each product, 16 × 32 or 16 × 8, and its walk of 16 the sums of 8.
+        let product = places * 2.0 * 64.0 * 64.0 * 16.0;
+        assert_eq!(at, [of_w * 128.0, of_x * 8.0 * windows, product, of_y * 16.0 * windows], "{variant}");
+        let loaded = [9.0 + places, 2.0 * places, places + if places == 16.0 { 4.0 } else { 16.0 }];
+        let elements = [128.0, 8.0 * windows, 16.0 * windows];
+        for (launch, (numbers, elements)) in [0, 1, 3].into_iter().zip(loaded.into_iter().zip(elements)) {
+            assert_eq!(work[launch].loaded, F32 * numbers * elements, "{variant}, launch {launch}");
+        }
+    }
 }
 
 /// 130 rows fill two tiles of 128 by half and three of 64 by two thirds; 1024 rows fill both.
@@ -133,11 +150,12 @@ fn winograd_comes_first_only_where_its_traffic_allows() {
     let (caps, usual) = (gpu(), Rates::usual(&gpu()));
     let of = |c: usize, side: usize| passes([16, c, side, side], [c, c, 3, 3], Conv2d::new(1, 1));
     for pass in &of(256, 28)[..2] {
-        assert_eq!(order(pass, &caps, &usual)[0], "winograd_tiled", "{}", pass.op.name());
+        let first = order(pass, &caps, &usual);
+        assert_eq!(first[..2], ["winograd_4x4_tiled", "winograd_tiled"], "{}", pass.op.name());
         let slow = Rates { memory_gb_per_s: 50.0, ..usual };
         assert!(order(pass, &caps, &slow)[0].starts_with("tiled"), "{}", pass.op.name());
     }
-    for pass in &of(32, 56)[..2] {
+    for pass in &of(8, 56)[..2] {
         assert!(order(pass, &caps, &usual)[0].starts_with("tiled"), "{}", pass.op.name());
     }
     let depthwise = passes([16, 64, 28, 28], [64, 1, 3, 3], Conv2d { groups: 64, ..Conv2d::new(1, 1) });
