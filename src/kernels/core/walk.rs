@@ -166,10 +166,11 @@ impl<'a, 'b> Launcher<'a, 'b> {
 
     /// A kernel of `groups` workgroups with pieces of its own. Sample weights, where a kernel has them, are its last buffer.
     fn launch(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], groups: usize) {
-        self.launch_on(name, own, buffers, groups_1d(groups));
+        let kernel = self.kernel(name, own, buffers);
+        self.e.launch(kernel, buffers, &self.walk.params, groups_1d(groups));
     }
 
-    fn launch_on(&mut self, name: &'static str, own: &[Piece], buffers: &[Slot], grid: [u32; 3]) {
+    fn kernel(&self, name: &'static str, own: &[Piece], buffers: &[Slot]) -> Kernel {
         let cells = if self.walk.of_four { Cells::Fours } else { Cells::Each };
         let kernel = Kernel::new(name, self.e.variant, INDEX)
             .followed_by(if self.walk.of_four { CELL_VEC4 } else { CELL_F32 })
@@ -179,11 +180,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
             .followed_by(own)
             .with("LAST", buffers.len() as u32)
             .with("OTHER", self.other as u32);
-        let kernel = match self.made {
+        match self.made {
             Some(at) => held::made(kernel, cells, self.walk.dtype, at),
             None => kernel,
-        };
-        self.e.launch(kernel, buffers, &self.walk.params, grid);
+        }
     }
 
     /// A kernel of an invocation for each of `count` channels or groups of them.
@@ -201,7 +201,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let pairs = self.walk.params.chunks as usize * self.walk.params.channels as usize;
         match self.e.variant {
             LANE => self.launch(name, lane, buffers, pairs.div_ceil(64)),
-            _ => self.launch(name, group, buffers, pairs),
+            _ => {
+                let kernel = self.kernel(name, group, buffers).with("LENGTH", self.walk.params.length.max(1));
+                self.e.launch(kernel, buffers, &self.walk.params, groups_1d(pairs));
+            }
         }
     }
 
@@ -237,6 +240,7 @@ impl<'a, 'b> Launcher<'a, 'b> {
             return self.launch(name, lane, buffers, pairs.div_ceil(64));
         }
         let [y, z, _] = groups_1d(p.depths as usize);
-        self.launch_on(name, each, buffers, [p.width.div_ceil(256), y, z]);
+        let kernel = self.kernel(name, each, buffers);
+        self.e.launch(kernel, buffers, &p, [p.width.div_ceil(256), y, z]);
     }
 }
