@@ -39,11 +39,17 @@ fn products_keep_their_share_of_multiply_adds_and_spill_nothing() {
         ("conv2d.forward", "tiled_64", 70.0),
         ("conv2d.forward", "tiled_128", 80.0),
         ("conv2d.grad_input", "tiled_64", 60.0),
+        ("conv2d.forward", "tiled_taps", 85.0),
+        ("conv2d.grad_input", "tiled_taps", 85.0),
         ("conv2d.grad_weight", "tiled_64", 70.0),
         ("matmul.forward", "tiled_128_vec4", 85.0),
     ];
     for (entry, variant, floor) in floors {
-        let case = if entry == "matmul.forward" { "whole tiles, b transposed, a long sum" } else { "3x3 stride 2" };
+        let case = match (entry, variant) {
+            ("matmul.forward", _) => "whole tiles, b transposed, a long sum",
+            (_, "tiled_taps") => "3x3 stride 2, whole blocks",
+            _ => "3x3 stride 2",
+        };
         let (table, said) = stats(dir.path(), &[entry, "--variant", variant, "--case", case]);
         let row = table.rows.iter().find(|r| r.kernel == entry).unwrap();
         let walk = row.main_loop().unwrap_or_else(|| panic!("no walk in {row:?}")).counts;

@@ -169,6 +169,8 @@ pub fn cases() -> Vec<Case> {
         conv2d("1x1, a product an image, all", [2, 12, 8, 8], [20, 12, 1, 1], plain(1, 0), norm(true, relu)),
         conv2d("1x1, whole tiles, residual", [1, 16, 8, 16], [128, 16, 1, 1], plain(1, 0), bare(true, relu)),
         conv2d("3x3 of few outputs, all, a long sum", [2, 130, 5, 5], [3, 130, 3, 3], plain(1, 1), norm(true, relu)),
+        conv2d("3x3, whole blocks, batch norm, relu", [2, 16, 7, 8], [66, 16, 3, 3], plain(1, 1), norm(false, relu)),
+        conv2d("3x3, whole blocks, all, a long sum", [2, 128, 5, 5], [6, 128, 3, 3], plain(1, 1), norm(true, relu)),
         conv2d("1x1 stride 2, batch norm", [2, 12, 7, 6], [20, 12, 1, 1], plain(2, 0), norm(false, None)),
         conv2d("7x7 stride 2, batch norm, relu", [2, 3, 17, 15], [16, 3, 7, 7], plain(2, 3), norm(false, relu)),
         conv2d("bias, gelu", [2, 3, 8, 8], [5, 3, 4, 4], plain(4, 0), bias(Some(exact))),

@@ -4,6 +4,7 @@
 use crate::base::DType;
 use crate::device::{Kernel, Piece, groups_1d};
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
+use crate::kernels::conv2d_taps::{self as taps, Taps};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::gemm::{self, Staging};
 use crate::kernels::lanes;
@@ -21,22 +22,27 @@ params! {
 /// that is no product.
 struct Family {
     gather: &'static [Piece],
+    /// What it has besides where a step has one tap.
+    taps: &'static [Piece],
     staging: Staging,
     direct: &'static [Piece],
 }
 
 const FORWARD: Family = Family {
     gather: &[piece!("layers/conv2d/forward.wgsl")],
+    taps: &[piece!("layers/conv2d/forward_taps.wgsl")],
     staging: Staging::Each,
     direct: &[piece!("layers/conv2d/direct_forward.wgsl")],
 };
 const GRAD_INPUT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_input.wgsl")],
+    taps: &[piece!("layers/conv2d/grad_input_taps.wgsl")],
     staging: Staging::Each,
     direct: &[piece!("layers/conv2d/direct_grad_input.wgsl")],
 };
 const GRAD_WEIGHT: Family = Family {
     gather: &[piece!("layers/conv2d/grad_weight.wgsl")],
+    taps: &[],
     staging: Staging::AlongK,
     direct: &[piece!("layers/conv2d/direct_grad_weight.wgsl")],
 };
@@ -48,16 +54,21 @@ const DX_F16: &[Piece] = &[piece!("layers/conv2d/dx_f16.wgsl")];
 const INDEX: &[Piece] = &[piece!("common/index.wgsl")];
 /// How numbers lie in memory.
 const SINGLE: &[Piece] = &[piece!("core/gemm/operands_f32.wgsl")];
+const FOURS: &[Piece] = &[piece!("core/gemm/operands_fours.wgsl")];
 const HALF: &[Piece] = &[piece!("common/enable_f16.wgsl"), piece!("core/gemm/operands_f16.wgsl")];
 const PACKED: &[Piece] = &[piece!("common/half.wgsl"), piece!("core/gemm/operands_packed.wgsl")];
 /// The walks.
 const NAIVE: &[Piece] = &[piece!("core/gemm/naive.wgsl")];
 const TILED: &[Piece] = &[piece!("core/gemm/stage.wgsl"), piece!("core/gemm/tiled.wgsl")];
+const TILED_TAPS: &[Piece] = &[piece!("core/gemm/stage_taps.wgsl"), piece!("core/gemm/tiled.wgsl")];
 const TILED_ALONG_K: &[Piece] = &[piece!("core/gemm/stage_along_k.wgsl"), piece!("core/gemm/tiled.wgsl")];
 
 impl Family {
     /// The pieces of a product of such operands.
     fn product(&self, variant: &str, operands: DType) -> Vec<Piece> {
+        if variant == taps::VARIANT {
+            return [FOURS, INDEX, self.gather, self.taps, TILED_TAPS].concat();
+        }
         let numbers = match (variant, operands) {
             ("tiled_f16", _) => HALF,
             (_, DType::F16) => PACKED,
@@ -119,22 +130,42 @@ impl<'a> Gathered<'a> {
         Gathered { pass, family, mnk, products, direct, elements, plane }
     }
 
-    /// Into how many slices a variant cuts the k of a product.
-    fn slices(&self, variant: &str) -> usize {
+    /// Into how many slices a variant cuts the k of a product, and how long they are.
+    fn slices(&self, variant: &str) -> (usize, usize) {
         let (m, n, k) = self.mnk;
-        gemm::side(variant, m, n).map_or(1, |side| gemm::slices(side, m, self.products * n, k))
+        let slices = gemm::side(variant, m, n).map_or(1, |side| gemm::slices(side, m, self.products * n, k));
+        let k_split = k.div_ceil(slices);
+        if variant != taps::VARIANT {
+            return (slices, k_split);
+        }
+        let k_split = Taps::slice(k_split);
+        (k.div_ceil(k_split), k_split)
     }
 
-    /// Room for the slices.
+    /// The weight packed for a variant.
+    fn taps(&self, variant: &str) -> Option<Taps> {
+        Taps::of(self.pass).filter(|_| variant == taps::VARIANT)
+    }
+
+    /// Room for the slices, and for a packed weight.
     pub fn workspace(&self, variant: &str) -> Vec<Type> {
-        let slices = self.slices(variant);
-        if slices > 1 { vec![Type::f32([slices, self.elements])] } else { Vec::new() }
+        let (slices, _) = self.slices(variant);
+        let partial = (slices > 1).then(|| Type::f32([slices, self.elements]));
+        partial.into_iter().chain(self.taps(variant).map(|taps| taps.packed())).collect()
     }
 
     /// Emits the naive or a tiled variant; `ending` is of a forward pass, whose rows are its output channels.
     pub fn emit(&self, e: &mut Emit<'_>, ending: &Ending) {
         let ([name, sum], [a, b, c]) = (self.pass.direction.names(), self.pass.direction.slots());
-        let ((m, n, k), slices) = (self.mnk, self.slices(e.variant));
+        let ((m, n, _), (slices, k_split)) = (self.mnk, self.slices(e.variant));
+        let a = match self.taps(e.variant) {
+            Some(taps) => {
+                let packed = Slot::Work(usize::from(slices > 1));
+                taps.pack(e, a, packed);
+                packed
+            }
+            None => a,
+        };
         let pieces = self.family.product(e.variant, self.pass.operands);
         let (slot, first) = if slices > 1 { (Slot::Work(0), &Ending::NONE) } else { (c, ending) };
         let made = gemm::made_of(e, slot);
@@ -157,7 +188,7 @@ impl<'a> Gathered<'a> {
             (_, dtype) => gemm::resulting(kernel, dtype),
         };
         let grid = [x, y, (self.products * slices) as u32];
-        self.launch(e, kernel, [a, b, slot], first, self.mnk, (k.div_ceil(slices), grid));
+        self.launch(e, kernel, [a, b, slot], first, self.mnk, (k_split, grid));
         if slices > 1 {
             let ending = ending.repeated(self.pass.sizes.k);
             gemm::end_slices(e, sum, [slot, c], (self.elements, self.plane), slices, &ending);

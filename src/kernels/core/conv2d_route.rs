@@ -1,11 +1,12 @@
 //! How a convolution is computed: the routes of its three passes. This file alone says which variants a pass has, and in
 //! which order for an adapter and a shape, what workspace each needs, and which launches it records. The routes lead to
-//! conv2d_gather.rs, strided.rs, conv2d_pack.rs and conv2d_winograd.rs.
+//! conv2d_gather.rs (with conv2d_taps.rs), strided.rs, conv2d_pack.rs and conv2d_winograd.rs.
 
 use crate::base::{DType, Error, Result};
 use crate::device::Caps;
 use crate::kernels::conv2d_gather::Gathered;
 use crate::kernels::conv2d_pass::{Direction, Pass, Sizes};
+use crate::kernels::conv2d_taps::{self as taps, Taps};
 use crate::kernels::conv2d_winograd::{Formed, Winograd};
 use crate::kernels::epilogue::Ending;
 use crate::kernels::strided::Strided;
@@ -47,6 +48,12 @@ impl Pass {
         (is_product && fills_tiles).then_some(Strided { z, m, n, k, a, b: [k * n, n, 1] })
     }
 
+    /// Whether a GPU has so much to do that a launch more does not show: a few µs, beside 100 on one of 10 TFLOP/s.
+    fn pays_a_launch(&self, caps: &Caps) -> bool {
+        let Sizes { n, c, k, r, s, p, q, .. } = self.sizes;
+        !caps.software && 2 * (n * k * p * q) * (c * r * s) >= 1 << 30
+    }
+
     fn winograd(&self) -> Option<Winograd> {
         match self.direction {
             Direction::Forward => Winograd::forward(&self.sizes),
@@ -70,6 +77,10 @@ impl Pass {
             (_, _, Some(of)) => Some(Route::Matrices(of)),
         };
         let mut routes: Vec<_> = products.into_iter().filter_map(|v| Some((v, route(v)?))).collect();
+        if Taps::of(self).is_some_and(|taps| taps.packed().bytes() <= caps.binding_bytes) {
+            let at = if self.pays_a_launch(caps) { 0 } else { routes.len() - 1 };
+            routes.insert(at, (taps::VARIANT, Route::Gather));
+        }
         // Behind what is sure to be fast, before the naive variant: a race decides.
         let naive = routes.len() - 1;
         let winograd = self.winograd().map_or(Vec::new(), |w| w.variants(caps));
@@ -147,11 +158,27 @@ mod tests {
         let (wide, depthwise) = ([16, 16, 3, 1], [16, 16, 3, 16]);
         let of = |d, sizes, caps: &Caps| pass(d, DType::F32, sizes).variants(caps).join(" ");
         for d in [Forward, GradInput] {
-            assert_eq!(of(d, wide, &gpu), "tiled_64 tiled_128 winograd_tiled winograd_4x4_tiled direct naive");
+            assert_eq!(
+                of(d, wide, &gpu),
+                "tiled_64 tiled_128 tiled_taps winograd_tiled winograd_4x4_tiled direct naive"
+            );
             let winograd = "winograd_broadcast winograd_tiled winograd_4x4_broadcast winograd_4x4_tiled";
-            let there = format!("broadcast tiled_64 tiled_128 {winograd} direct naive");
+            let there = format!("broadcast tiled_64 tiled_128 tiled_taps {winograd} direct naive");
             assert_eq!(of(d, wide, &software), there);
-            assert_eq!(of(d, wide, &narrow), "tiled_64 tiled_128 direct naive", "V fits no binding");
+            assert_eq!(
+                of(d, wide, &narrow),
+                "tiled_64 tiled_128 direct naive",
+                "V and the packed weight fit no binding"
+            );
+            let large = [512, 512, 3, 1];
+            assert_eq!(
+                of(d, large, &gpu),
+                "tiled_64 tiled_128 tiled_taps winograd_tiled winograd_4x4_tiled direct naive"
+            );
+            let many =
+                Pass { sizes: Sizes { n: 32, ..pass(d, DType::F32, large).sizes }, ..pass(d, DType::F32, large) };
+            assert_eq!(many.variants(&gpu).first(), Some(&"tiled_taps"), "a launch more does not show");
+            assert_eq!(many.variants(&software).first(), Some(&"broadcast"));
         }
         assert_eq!(of(GradWeight, wide, &software), "broadcast tiled_64 tiled_128 direct naive");
         assert_eq!(of(Forward, depthwise, &gpu), "direct tiled_64 tiled_128 naive");

@@ -40,12 +40,15 @@ pub(crate) fn tiles(m: usize, n: usize) -> [&'static str; 2] {
     if m >= 128 && m * n >= 1 << 22 { ["tiled_128", "tiled_64"] } else { ["tiled_64", "tiled_128"] }
 }
 
+/// The tiles of a convolution whose steps have one tap each: conv2d_taps.rs.
+pub(crate) const TAPS: &str = "tiled_taps";
+
 /// The side of a variant's tiles for `m` × `n` outputs; none where it has no tiles in workgroup memory.
 pub(crate) fn side(variant: &str, m: usize, n: usize) -> Option<usize> {
     match variant {
         "tiled_64" => Some(64),
         "tiled_128" | "tiled_128_vec4" => Some(128),
-        "tiled_f16" | "packed" => side(tiles(m, n)[0], m, n), // one name for both sides
+        "tiled_f16" | "packed" | TAPS => side(tiles(m, n)[0], m, n), // one name for both sides
         _ => None,
     }
 }
@@ -145,11 +148,11 @@ pub(crate) fn pack(e: &mut Emit<'_>, name: &'static str, x: Slot, y: Slot, mut p
         let blocks = p.v0.div_ceil(4) + (p.v - p.v0).div_ceil(4);
         let quads = panels * p.outer * p.u * blocks * p.inner4;
         let grid = groups_1d((quads as usize).div_ceil(64));
-        e.launch(Kernel::new(name, "broadcast", PACK_QUADS), &[x, y], &p, grid);
+        e.launch(Kernel::new(name, e.variant, PACK_QUADS), &[x, y], &p, grid);
         return;
     }
     let grid = groups_1d((p.vectors as usize).div_ceil(64));
-    e.launch(Kernel::new(name, "broadcast", PACK), &[x, y], &p, grid);
+    e.launch(Kernel::new(name, e.variant, PACK), &[x, y], &p, grid);
 }
 
 params! {
@@ -211,6 +214,9 @@ pub(crate) enum Staging {
     AlongK,
 }
 
+/// The k of a step of the walk where numbers are staged one by one.
+pub(crate) const STEP: u32 = 8;
+
 /// The kernel of a tiled variant and its grid over `m` × `n` outputs, which it makes as `made`.
 pub(crate) fn tiled(
     name: &'static str,
@@ -223,7 +229,7 @@ pub(crate) fn tiled(
     let side = side(variant, m, n).unwrap_or(64);
     // Where neighbours write k apart, rows that are one vec4 longer put them into different banks. Tiles of 128 with 16 k
     // fill the 16 KiB that every adapter has; numbers that are staged one by one need registers, so they take 8 k.
-    let k = if staging == Staging::Fours { 16 } else { 8 };
+    let k = if staging == Staging::Fours { 16 } else { STEP };
     let [a, b] = match staging {
         Staging::Fours => [0, 0],
         Staging::Each => [4, 0],
@@ -314,9 +320,45 @@ pub(crate) fn end_slices(
 
 /// How many slices the k of a product in tiles of `side` is cut into so that a GPU has enough workgroups: a function of
 /// the shape alone, so that the sum's order, and with it every bit, is the same everywhere the variant is.
+/// More than 512 would begin a second round on most GPUs, as a test below works out.
 pub(crate) fn slices(side: usize, m: usize, n: usize, k: usize) -> usize {
     let tiles = m.div_ceil(side) * n.div_ceil(side);
     let enough = if side == 128 { 256 } else { 512 };
     let wanted = (enough / tiles.max(1)).clamp(1, k.div_ceil(512).max(1));
     k.div_ceil(k.div_ceil(wanted).max(1)).max(1) // as many as slices of equal length fill
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why [`slices`] wants 512 workgroups of tiles of 64 and not 1,024, which the largest GPUs hold: the gradients to the weights of
+    /// a ResNet-18 on images of 32 × 32, whose layers have `c` channels and planes of `side`².
+    #[test]
+    fn twice_the_slices_cost_more_than_they_fill() {
+        let layers = [(64, 32), (128, 16), (256, 8), (512, 4)];
+        // Workgroups, and MB of partial sums that are written and read again.
+        let cost = |c: usize, side: usize, images: usize, doubled: bool| {
+            let (m, n, k) = (c, 9 * c, images * side * side);
+            let tiles = m.div_ceil(64) * n.div_ceil(64);
+            let slices = match doubled {
+                true => (1024 / tiles).clamp(1, k.div_ceil(512)),
+                false => slices(64, m, n, k),
+            };
+            (tiles * slices, if slices > 1 { slices * m * n * 8 / 1_000_000 } else { 0 })
+        };
+        let of = |images, doubled| layers.map(|(c, side)| cost(c, side, images, doubled));
+        assert_eq!(of(512, false), [(504, 16), (504, 16), (432, 14), (576, 0)]);
+        assert_eq!(of(512, true), [(1017, 33), (1008, 33), (1008, 33), (576, 0)]);
+        assert_eq!(of(64, false)[0], (504, 16));
+        assert_eq!(of(64, true)[0], (1017, 33));
+        // 64 images make a product of 4.8 GFLOP: 0.5 ms at 10 TFLOP/s, of which 16 MB more are 8 % at 400 GB/s.
+        let [flops, bytes] = [2.0 * 64.0 * 576.0 * 65_536.0 / 10e12, 16.7e6 / 400e9];
+        assert!((0.08..0.09).contains(&(bytes / flops)));
+        // Workgroups that begin together: SIMD units, waves of conv2d.grad_weight in each by RADV 22.3.6, waves of a workgroup.
+        let held = [("vega20", 240, 2, 1), ("navi21", 160, 8, 2), ("gfx1100", 192, 10, 2)];
+        let held = held.map(|(_, units, waves, of_group)| units * waves / of_group);
+        assert_eq!(held, [480, 640, 960]);
+        assert!(held.iter().all(|held| *held < 1008), "a second round, most of it idle");
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod conv2d_gather;
 pub(crate) mod conv2d_pack;
 pub(crate) mod conv2d_pass;
 pub(crate) mod conv2d_route;
+pub(crate) mod conv2d_taps;
 pub(crate) mod conv2d_winograd;
 pub mod draw;
 pub mod epilogue;

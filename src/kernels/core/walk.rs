@@ -217,7 +217,10 @@ impl<'a, 'b> Launcher<'a, 'b> {
         let kernel = self.begin(name, self.e.variant);
         match self.e.variant {
             LANE => self.launch(kernel.followed_by(lane), buffers, groups_1d(self.pairs().div_ceil(64))),
-            _ => self.launch(adding(kernel.followed_by(group)), buffers, groups_1d(self.pairs())),
+            _ => {
+                let kernel = adding(kernel.followed_by(group)).with("LENGTH", self.walk.params.length.max(1));
+                self.launch(kernel, buffers, groups_1d(self.pairs()));
+            }
         }
     }
 

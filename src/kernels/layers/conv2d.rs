@@ -4,7 +4,7 @@
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/layers/conv2d/ says how to gather, shaders/core/gemm/
 //! multiplies. Which variants there are and what each launches: core/conv2d_route.rs. `direct` serves depthwise
-//! convolutions, `winograd` 3×3 windows of stride 1. Predicted share of a GPU's f32 roof for the tiled variants: 40 to
+//! convolutions, `winograd` 3×3 windows of stride 1, `tiled_taps` windows over whole blocks of channels. Predicted share of a GPU's f32 roof for the tiled variants: 40 to
 //! 48 %, because a gather costs about 25 instructions a number instead of 12 (arithmetic: gemm.rs); ggml-vulkan reaches
 //! 45 %.
 //! A NaN or an infinity reaches all that its taps reach; where a variant multiplies the border by 0, or adds and
@@ -264,6 +264,11 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("one", [1, 1, 1, 1], [1, 1, 1, 1], plain(1, 0)),
         case("3x3", [2, 8, 8, 8], [16, 8, 3, 3], plain(1, 1)),
+        case("3x3 stride 2, whole blocks", [2, 8, 9, 8], [24, 8, 3, 3], plain(2, 1)),
+        case("3x3, slices of whole blocks", [1, 176, 5, 5], [8, 176, 3, 3], plain(1, 1)),
+        case("3x3 stride 2 of few inputs, slices of whole blocks", [1, 8, 7, 9], [176, 8, 3, 3], plain(2, 1)),
+        case("3x2 stride 3, dilated, whole blocks", [2, 16, 11, 13], [67, 16, 3, 2], dilated(3, 2, 2)),
+        case("3x3 dilated, rows past a block", [1, 67, 9, 11], [16, 67, 3, 3], dilated(1, 2, 2)),
         case("3x3 primes", [3, 5, 7, 11], [13, 5, 3, 3], plain(1, 1)),
         case("3x3 on one pixel, padded", [3, 2, 1, 1], [3, 2, 3, 3], plain(1, 1)),
         case("3x3 without padding", [1, 6, 6, 5], [67, 6, 3, 3], plain(1, 0)),
