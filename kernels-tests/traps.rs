@@ -239,7 +239,7 @@ fn reduction(step: &Step) -> Option<usize> {
 
 /// Whether a variant may be offered only where it divides every size.
 fn whole(variant: &str) -> bool {
-    variant.starts_with("coop") || variant.ends_with("_vec4")
+    variant.starts_with("coop") || variant.ends_with("_vec4") || variant == "tiled_taps"
 }
 
 fn odd_k() -> Result<(), String> {

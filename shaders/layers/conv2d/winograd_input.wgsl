@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let top = ((t / p.wide) % p.tall) * $OUT - p.padding;
     let plane = ((min(t, p.windows - 1u) / (p.wide * p.tall)) * p.c + c) * p.h;
     //@ for s in 0..IN
-    let inside_$s = left + $s < p.w && t < p.windows;
+    let inside_$s = (left + $s < p.w) & (t < p.windows);
     let near_$s = min(left + $s, p.w - 1u);
     //@ end
     //@ for r in 0..IN
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: 
     let there_$r = top + $r < p.h;
     let row_$r = differences(array<f32, $IN>(
         //@ for s in 0..IN
-        select(0.0, x[line_$r + near_$s], there_$r && inside_$s),
+        select(0.0, x[line_$r + near_$s], there_$r & inside_$s),
         //@ end
     ));
     //@ end
