@@ -17,6 +17,7 @@ use crate::harness::{Named, ensure, named, text};
 use libtest_mimic::Trial;
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wgslab::base::{DType, Result as BaseResult};
 use wgslab::device::dispatch::ParamBlocks;
 use wgslab::device::{Caps, Cooperative, Kernel, Piece, Tree};
@@ -24,7 +25,7 @@ use wgslab::kernels::conv2d::{Conv2d, GradInput};
 use wgslab::kernels::epilogue::Fused;
 use wgslab::kernels::matmul::MatMul;
 use wgslab::kernels::unary::Unary;
-use wgslab::kernels::{listing, ops};
+use wgslab::kernels::{Fill, listing, ops};
 use wgslab::tape::schedule::Step;
 use wgslab::tape::{Feed, Op, Options, Plan, Schedule, State, Tape, Type};
 
@@ -46,7 +47,8 @@ pub fn trials() -> Vec<Trial> {
 
 /// Trials on a device.
 pub fn device_trials() -> Vec<Trial> {
-    let list: [Named; 4] = [
+    let list: [Named; 5] = [
+        ("tiles of 128 whose steps have one tap are right", large_taps),
         ("more than 65,535 workgroups of a flat kernel", many_groups),
         ("more than 65,535 products of a batch are refused", many_products),
         ("a tensor past the adapter's binding is refused", binding),
@@ -295,6 +297,53 @@ fn two_gib() -> Result<(), String> {
     ensure(["relu", "2048.0 MiB", "binds at most"].iter().all(|w| why.contains(w)), format!("'{why}'"))?;
     let halves = past(Type::f16([1_073_741_816]))?;
     ensure(halves.is_none(), format!("twice as many halves must fit: {halves:?}"))
+}
+
+/// A convolution and its gradient to the input at the least size where `tiled_taps` takes tiles of 128. The operands are small
+/// whole numbers, so that every sum is exact, and the naive variant has the same bits.
+fn large_taps() -> Result<(), String> {
+    const SIDE: usize = 182;
+    let gpu = gpu(true)?;
+    let small = |ty: Type, i| {
+        Fill::Below(7)
+            .words(Type { dtype: DType::U32, ..ty }, 5, i)
+            .into_iter()
+            .map(|w| w as f32 - 3.0)
+            .collect::<Vec<f32>>()
+    };
+    let (narrow, wide) = (Type::f32([1, 8, SIDE, SIDE]), Type::f32([1, 128, SIDE, SIDE]));
+    let forward: (Arc<dyn Op>, [Type; 2]) = (Arc::new(Conv2d::new(1, 1)), [narrow, Type::f32([128, 8, 3, 3])]);
+    let backward: (Arc<dyn Op>, [Type; 2]) =
+        (Arc::new(GradInput { conv: Conv2d::new(1, 1), x: wide }), [Type::f32([8, 128, 3, 3]), narrow]);
+    for (op, inputs) in [forward, backward] {
+        let name = op.name();
+        let (mut t, mut values) = (Tape::new(), Vec::new());
+        let mut record = || {
+            let (a, b) = (t.input("a", inputs[0])?, t.input("b", inputs[1])?);
+            let y = t.apply_dyn(op, &[a, b])?[0];
+            t.output("y", y);
+            BaseResult::Ok(())
+        };
+        record().map_err(text)?;
+        let [a, b] = [small(inputs[0], 0), small(inputs[1], 1)];
+        for variant in ["naive", "tiled_taps"] {
+            let choose = chooser(variant);
+            let options = Options { choose: &choose, ..Options::new(gpu.caps()) };
+            let schedule = Schedule::new(&t, &options).map_err(text)?;
+            let large = schedule.kernels().any(|k| k.variant == "tiled_taps" && k.constants.contains(&("BM", 128)));
+            ensure(large == (variant == "tiled_taps"), format!("{name} [{variant}]: tiles of 128 are {large}"))?;
+            let plan = Plan::new(&gpu, schedule, &State::new()).map_err(text)?;
+            let feed = Feed::new().input("a", &a).input("b", &b);
+            plan.run(&gpu, &feed).map_err(text)?;
+            values.push(plan.read_f32(&gpu, "y").map_err(text)?);
+        }
+        let differ = values[0].iter().zip(&values[1]).position(|(a, b)| a != b);
+        if let Some(i) = differ {
+            return Err(format!("{name}: element {i} is {}, but must be {}", values[1][i], values[0][i]));
+        }
+        ensure(values[0].iter().any(|v| *v != 0.0), format!("{name}: all is 0"))?;
+    }
+    Ok(())
 }
 
 /// An outer product of 4,198,401 elements: 65,601 workgroups of 64, folded over two dimensions.

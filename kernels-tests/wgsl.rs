@@ -112,6 +112,7 @@ fn real_sizes(caps: &Caps) -> Result<(), String> {
     let large = ("BM", 128);
     let mut meant = vec![("matmul.forward", "tiled_128", large), ("conv2d.forward", "tiled_128", large)];
     meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "packed", large)));
+    meant.extend(["conv2d.forward", "conv2d.grad_input"].map(|name| (name, "tiled_taps", large)));
     if caps.f16 {
         meant.extend(["matmul.forward", "conv2d.forward"].map(|name| (name, "tiled_f16", large)));
     }

@@ -1,11 +1,11 @@
 """Ranks kernels that a program wrote, by `wgslab kernels watch --once --json`.
 
-    python scripts/judge.py shaders/elementwise/scale/forward.wgsl scale.forward CANDIDATES [--for navi21,gfx1100]
+    python3 scripts/judge.py shaders/elementwise/scale/forward.wgsl scale.forward CANDIDATES [--for navi21,gfx1100]
 
 CANDIDATES is a folder of texts, each in the place of the file of shaders/ that is named first. For each text it asks whether it is right in every case
 of the entry, how its time stands to that of the built-in text, and with --for what a compiler of AMD GPUs makes of it. First stand those
 that are right and that no compiler calls worse, the fastest of them first; what is wrong, broken or endless stands last with its reason.
-It ends with 0 if a text is right, else with 1. It needs Python alone.
+It ends with 0 if a text is right, with 1 if none is, and with 2 if the words are wrong. It needs Python alone.
 """
 import argparse
 import json
@@ -23,14 +23,15 @@ def judged(words, file):
     )
     lines = told.stdout.splitlines()
     if not lines:  # nothing was tried: the words are wrong, which is so for every text
-        sys.exit(told.stderr.strip())
+        print(told.stderr.strip(), file=sys.stderr)
+        sys.exit(2)
     return json.loads(lines[-1]), told.returncode
 
 
 def shown(verdict):
     """What a person reads of a text."""
     if verdict["verdict"] != "right":
-        return f"{verdict['verdict']}: {verdict['why'].splitlines()[0]}"
+        return f"{verdict['verdict']}: {(verdict['why'].splitlines() or ['it said nothing'])[0]}"
     time = verdict["time"]
     words = f"right, {time['verdict'].replace('_', ' ')}: {time['ratio']:.2f} x the time ({time['low']:.2f} to {time['high']:.2f})"
     for told in verdict["compiled"] or ():

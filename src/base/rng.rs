@@ -2,6 +2,8 @@
 //! no state and no global generator: the same (seed, stream, counter) gives the same words here and in
 //! `shaders/common/rng.wgsl`, bit for bit.
 
+use std::sync::{Mutex, PoisonError};
+
 const M0: u32 = 0xD251_1F53;
 const M1: u32 = 0xCD9E_8D57;
 const W0: u32 = 0x9E37_79B9;
@@ -71,24 +73,38 @@ impl Rng {
         (r * (std::f64::consts::TAU * self.uniform() as f64).cos()) as f32
     }
 
-    /// `n` draws of `words` words each, which must be 1, 2 or 4, from the beginning of the stream: on every core, since where a
-    /// draw begins is known, and the same values as one after the other.
-    pub fn draws(&self, n: usize, words: usize, draw: impl Fn(&mut Rng) -> f32 + Sync) -> Vec<f32> {
-        assert!(matches!(words, 1 | 2 | 4), "draws of {words} words: whole draws must fill a block of 4");
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    /// The first `n` of [`Rng::uniform`] of the stream, drawn on every core.
+    pub fn uniforms(&self, n: usize) -> Vec<f32> {
+        self.drawn(n, 1, cores(n), Rng::uniform)
+    }
+
+    /// The first `n` of [`Rng::normal`] of the stream, drawn on every core.
+    pub fn normals(&self, n: usize) -> Vec<f32> {
+        self.drawn(n, 2, cores(n), Rng::normal)
+    }
+
+    /// `n` draws of exactly `words` words each, 1 or 2, in so many parts at once: where a draw begins is known, so that the values
+    /// are those of one after the other.
+    fn drawn(&self, n: usize, words: usize, parts: usize, draw: fn(&mut Rng) -> f32) -> Vec<f32> {
         let a_block = 4 / words;
-        let part = n.div_ceil(cores).max(FEWEST_DRAWS).next_multiple_of(a_block);
-        let fill = |at: usize, values: &mut [f32]| {
-            let mut rng = Rng { used: 4, ..self.clone() };
-            rng.counter[0] = (at * part / a_block) as u32; // which wraps, as counting does
-            values.iter_mut().for_each(|v| *v = draw(&mut rng));
-        };
+        let part = n.div_ceil(parts).max(1).next_multiple_of(a_block);
         let mut all = vec![0.0; n];
+        let left = Mutex::new(all.chunks_mut(part).enumerate());
+        let take = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some((at, values)) = take() {
+                let mut rng = Rng { used: 4, ..self.clone() };
+                rng.counter[0] = (at * part / a_block) as u32; // which wraps, as counting does
+                values.iter_mut().for_each(|v| *v = draw(&mut rng));
+            }
+        };
         std::thread::scope(|s| {
-            let mut parts = all.chunks_mut(part).enumerate();
-            let first = parts.next();
-            parts.for_each(|(at, values)| drop(s.spawn(move || fill(at, values))));
-            first.into_iter().for_each(|(at, values)| fill(at, values));
+            for _ in 1..parts {
+                if std::thread::Builder::new().spawn_scoped(s, work).is_err() {
+                    break; // fewer threads draw the same
+                }
+            }
+            work();
         });
         all
     }
@@ -101,6 +117,14 @@ impl Rng {
         }
         p
     }
+}
+
+/// In how many parts `n` numbers are drawn at once.
+fn cores(n: usize) -> usize {
+    if n < 2 * FEWEST_DRAWS {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, |cores| cores.get()).min(n / FEWEST_DRAWS)
 }
 
 /// A word as a float in [0, 1): its top 24 bits, exact in f32.
@@ -133,19 +157,25 @@ mod tests {
         assert_ne!(words(1, 2, 3), words(2, 2, 3));
     }
 
-    /// Lengths around the parts of one to many cores, and draws that take a part of a block or all of it.
+    /// Lengths that parts and blocks do not divide, and more parts than there are numbers.
     #[test]
-    fn draws_on_every_core_are_those_of_one() {
-        for n in [0, 1, 7, FEWEST_DRAWS - 1, FEWEST_DRAWS + 1, 3 * FEWEST_DRAWS + 5, 1_000_003] {
-            let stream = || Rng::new(3, 9, 11);
-            let mut one = stream();
-            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            let normal: Vec<f32> = (0..n).map(|_| one.normal()).collect();
-            assert_eq!(bits(stream().draws(n, 2, Rng::normal)), bits(normal), "{n} normal");
-            let mut one = stream();
-            let uniform: Vec<f32> = (0..n).map(|_| one.uniform()).collect();
-            assert_eq!(bits(stream().draws(n, 1, Rng::uniform)), bits(uniform), "{n} uniform");
+    fn draws_in_parts_are_those_of_one() {
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let of = |n: usize, draw: fn(&mut Rng) -> f32| {
+            let mut one = Rng::new(3, 9, 11);
+            (0..n).map(|_| draw(&mut one)).collect::<Vec<f32>>()
+        };
+        for (words, draw) in [(1, Rng::uniform as fn(&mut Rng) -> f32), (2, Rng::normal)] {
+            for n in [0, 1, 2, 7, 8, 61, 1000] {
+                for parts in [1, 2, 3, 7, 16] {
+                    let got = Rng::new(3, 9, 11).drawn(n, words, parts, draw);
+                    assert_eq!(bits(&got), bits(&of(n, draw)), "{n} of {words} words in {parts} parts");
+                }
+            }
         }
+        let n = 2 * FEWEST_DRAWS + 5;
+        assert_eq!(bits(&Rng::new(3, 9, 11).normals(n)), bits(&of(n, Rng::normal)));
+        assert_eq!(bits(&Rng::new(3, 9, 11).uniforms(n)), bits(&of(n, Rng::uniform)));
     }
 
     #[test]

@@ -220,6 +220,15 @@ impl Stats {
         if self.model.is_some() || self.config.is_some() {
             all.retain(|s| s.kernel.name.contains(&self.filter) || s.entry.contains(&self.filter));
         }
+        if all.is_empty() && (self.model.is_some() || self.config.is_some()) {
+            let why = match self.filter.as_str() {
+                "" => "the config names no method that pretrains or trains, so no step launches a kernel".to_string(),
+                filter => {
+                    format!("no kernel of these steps has '{filter}' in its name; leave it out to see all of them")
+                }
+            };
+            return Err(Error::Usage(why));
+        }
         if all.is_empty() {
             let said =
                 |what: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {what} '{n}'"));

@@ -1,5 +1,5 @@
 //! Pipelines. Each is made once for a kernel and kept, because wgpu does not cache them. A driver may take seconds for
-//! one, sometimes minutes. Nothing interrupts a driver, so it works on a thread of its own, and a caller that waits for
+//! one, sometimes minutes. Nothing interrupts a driver, so it works on threads of their own, and a caller that waits for
 //! it may stop waiting.
 
 use super::kernel::Kernel;
@@ -10,7 +10,7 @@ use crate::base::{Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A pipeline with the layout its bind groups need.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ struct Unmade {
 }
 
 impl Unmade {
-    fn with(self, raw: wgpu::ComputePipeline) -> Pipeline {
-        let Unmade { layout, buffers, params_bytes } = self;
-        Pipeline { raw, layout, buffers, params_bytes }
+    fn with(&self, raw: wgpu::ComputePipeline) -> Pipeline {
+        let (layout, buffers) = (self.layout.clone(), self.buffers.clone());
+        Pipeline { raw, layout, buffers, params_bytes: self.params_bytes }
     }
 }
 
@@ -51,8 +51,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// A callback that is called repeatedly while a kernel is compiled. Its error ends the wait and is returned by
-/// [`Gpu::pipeline`].
+/// A callback that is called repeatedly while kernels are compiled. Its error ends the wait, and is returned to whoever asked for
+/// the pipeline.
 pub type Waiting = Arc<dyn Fn(&Compiling<'_>) -> Result<()> + Send + Sync>;
 
 /// The kernel that a driver is compiling.
@@ -81,10 +81,15 @@ enum Told<T> {
     Done(usize, T),
 }
 
-/// Runs `jobs` on `threads` threads of their own, and returns their results in order, or the error of `waiting`. After an
-/// error no further job begins, and those that run go on alone. A thread's stack is large enough for any shader of
-/// bounded nesting.
-fn beside<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waiting) -> Result<Vec<T>> {
+/// Runs `jobs` on `threads` threads of their own, and gives each result with the index of its job to `done` when it is there. An
+/// error is one of `waiting`, after which no further job begins and those that run go on alone, or names a job that panicked, after
+/// all others. A thread's stack is large enough for any shader of bounded nesting.
+fn beside<T: Send + 'static>(
+    jobs: Vec<Job<T>>,
+    threads: usize,
+    waiting: &Waiting,
+    done: &mut dyn FnMut(usize, T),
+) -> Result<()> {
     let failed = |name: &str, what: &str| Error::Failed(format!("{name} could not be compiled: {what}"));
     let names: Vec<String> = jobs.iter().map(|(name, _)| name.clone()).collect();
     let works: VecDeque<_> = jobs.into_iter().map(|(_, work)| work).enumerate().collect();
@@ -108,27 +113,31 @@ fn beside<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waitin
         }
     }
     drop(tell); // so that threads that gave up are noticed
-    let (mut results, mut asked): (Vec<Option<T>>, _) = (names.iter().map(|_| None).collect(), vec![0; names.len()]);
-    let (mut running, mut left) = (Vec::new(), names.len());
+    let (mut open, mut asked) = (vec![true; names.len()], vec![0; names.len()]);
+    let (mut running, mut left, mut tick) = (Vec::new(), names.len(), Instant::now() + TICK);
     while left > 0 {
-        match told.recv_timeout(TICK) {
+        match told.recv_timeout(tick.saturating_duration_since(Instant::now())) {
             Ok(Told::Begun(i)) => running.push(i),
             Ok(Told::Done(i, result)) => {
                 running.retain(|&r| r != i);
-                results[i] = Some(result);
-                left -= 1;
+                (open[i], left) = (false, left - 1);
+                done(i, result);
             }
             Err(RecvTimeoutError::Timeout) => {
+                tick = Instant::now() + TICK;
                 // Of those that run, the first to begin.
-                let Some(&i) = running.first() else { continue };
-                waiting(&Compiling { kernel: &names[i], asked: asked[i], left: left - 1 })?;
-                asked[i] += 1;
+                if let Some(&i) = running.first() {
+                    waiting(&Compiling { kernel: &names[i], asked: asked[i], left: left - 1 })?;
+                    asked[i] += 1;
+                }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let gave_up = |i: usize| failed(&names[i], "the compiler gave up on it");
-    results.into_iter().enumerate().map(|(i, r)| r.ok_or_else(|| gave_up(i))).collect()
+    match open.iter().position(|open| *open) {
+        None => Ok(()),
+        Some(i) => Err(failed(&names[i], "the compiler gave up on it")),
+    }
 }
 
 impl Gpu {
@@ -144,7 +153,7 @@ impl Gpu {
     }
 
     /// Makes the pipelines of `shaders` that are not made yet, as many at once as the machine has cores, up to
-    /// [`MOST_AT_ONCE`]. An error names the first that failed.
+    /// [`MOST_AT_ONCE`]. What could be made is kept, also where another fails.
     pub(crate) fn prepare(&self, shaders: &[Arc<Shader>]) -> Result<()> {
         let mut known = lock(&self.pipelines.made);
         let (mut new, mut jobs) = (Vec::<(Arc<Shader>, Unmade)>::new(), Vec::new());
@@ -155,22 +164,35 @@ impl Gpu {
                 jobs.push(job);
             }
         }
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_AT_ONCE);
-        let made = beside(jobs, threads, &self.waiting)?;
-        self.check()?;
-        for ((shader, unmade), raw) in new.into_iter().zip(made) {
-            let raw = raw.map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())))?;
-            self.meter().pipeline_made();
-            known.insert(shader, Arc::new(unmade.with(raw)));
+        if jobs.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_AT_ONCE);
+        let mut failed: Option<Error> = None;
+        let ended = beside(jobs, threads, &self.waiting, &mut |i, made| {
+            let (shader, unmade) = &new[i];
+            let made = made.map_err(|why| Error::Failed(format!("{}: {why}", shader.shown())));
+            match made.and_then(|raw| self.check().map(|()| raw)) {
+                Ok(raw) => {
+                    self.meter().pipeline_made();
+                    known.insert(shader.clone(), Arc::new(unmade.with(raw)));
+                }
+                Err(e) => failed = failed.take().or(Some(e)),
+            }
+        });
+        failed.map_or(ended, Err)
     }
 
     /// The pipeline of a text, made at the first call.
     pub(super) fn pipeline(&self, shader: &Arc<Shader>) -> Result<Arc<Pipeline>> {
+        if let Some(made) = lock(&self.pipelines.made).get(shader) {
+            return Ok(made.clone());
+        }
         self.prepare(std::slice::from_ref(shader))?;
-        let known = lock(&self.pipelines.made);
-        known.get(shader).cloned().ok_or_else(|| Error::Failed(format!("{} was not compiled", shader.shown())))
+        lock(&self.pipelines.made)
+            .get(shader)
+            .cloned()
+            .ok_or_else(|| Error::Failed(format!("{} was not compiled", shader.shown())))
     }
 
     /// What a pipeline has beside the driver's part, and the driver's part as a job.
@@ -250,6 +272,13 @@ mod tests {
 
     const NAME: &str = "a.b [c]";
 
+    /// The results in the order of the jobs.
+    fn all<T: Send + 'static>(jobs: Vec<Job<T>>, threads: usize, waiting: &Waiting) -> Result<Vec<T>> {
+        let mut made: Vec<Option<T>> = jobs.iter().map(|_| None).collect();
+        beside(jobs, threads, waiting, &mut |i, result| made[i] = Some(result))?;
+        Ok(made.into_iter().map(Option::unwrap).collect())
+    }
+
     fn job<T>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
         (name.to_string(), Box::new(work))
     }
@@ -264,13 +293,13 @@ mod tests {
             assert_eq!(*now, Compiling { kernel: NAME, asked, left: 0 });
             Ok(())
         });
-        assert_eq!(beside(vec![job(NAME, || 7)], 1, &patient).unwrap(), [7]);
-        beside(vec![job(NAME, || std::thread::sleep(5 * TICK))], 1, &patient).unwrap();
+        assert_eq!(all(vec![job(NAME, || 7)], 1, &patient).unwrap(), [7]);
+        all(vec![job(NAME, || std::thread::sleep(5 * TICK))], 1, &patient).unwrap();
         assert!(asked.load(Ordering::SeqCst) >= 1);
         let hasty: Waiting = Arc::new(|now| Err(Error::TryAgain(format!("stopped while compiling {}", now.kernel))));
         let (hold, held) = channel::<()>();
         let endless = move || held.recv().is_ok(); // it never ends by itself
-        let e = beside(vec![job(NAME, endless)], 1, &hasty).unwrap_err();
+        let e = all(vec![job(NAME, endless)], 1, &hasty).unwrap_err();
         assert!(e.exit_code() == 75 && e.to_string().contains(NAME), "{e}");
         drop(hold);
     }
@@ -295,10 +324,10 @@ mod tests {
             open.send(()).unwrap();
             2
         });
-        assert_eq!(beside(vec![first, second, job("third", || 3)], 2, &patient).unwrap(), [1, 2, 3]);
+        assert_eq!(all(vec![first, second, job("third", || 3)], 2, &patient).unwrap(), [1, 2, 3]);
         let told = lock(&told);
         assert_eq!(told.first(), Some(&("first".to_string(), 0, 2)), "{told:?}");
-        assert_eq!(beside(Vec::<Job<u8>>::new(), 2, &patient).unwrap(), [0u8; 0]);
+        assert_eq!(all(Vec::<Job<u8>>::new(), 2, &patient).unwrap(), [0u8; 0]);
     }
 
     /// After an error no further job begins, and one that panics is named although others end well.
@@ -307,7 +336,10 @@ mod tests {
         let never: Waiting = Arc::new(|_| Ok(()));
         let bad = || job(NAME, || panic!("a bug of a driver"));
         for jobs in [vec![bad()], vec![job("good", || ()), bad(), job("good", || ())]] {
-            let e = beside(jobs, 2, &never).unwrap_err();
+            let good = jobs.len() - 1;
+            let mut done = 0;
+            let e = beside(jobs, 2, &never, &mut |_, ()| done += 1).unwrap_err();
+            assert_eq!(done, good, "what ended well is kept");
             assert!(e.to_string().contains("a.b [c] could not be compiled"), "{e}");
         }
         let begun = Arc::new(AtomicUsize::new(0));
@@ -320,7 +352,7 @@ mod tests {
             count.fetch_add(1, Ordering::SeqCst);
         });
         let hasty: Waiting = Arc::new(|_| Err(Error::TryAgain("stopped".into())));
-        beside(vec![endless, next], 1, &hasty).unwrap_err();
+        all(vec![endless, next], 1, &hasty).unwrap_err();
         drop(hold);
         std::thread::sleep(2 * TICK);
         assert_eq!(begun.load(Ordering::SeqCst), 0);

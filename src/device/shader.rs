@@ -307,7 +307,7 @@ pub(super) fn create_module(device: &wgpu::Device, label: &str, text: &str, chec
         return device.create_shader_module(descriptor);
     }
     // SAFETY: the caller leaves the checks out only for committed text, never for text of an edited tree or a file
-    // (`Gpu::compile`). Tests run each committed kernel with all checks at awkward sizes, the host validates indices
+    // (`Gpu::unmade`). Tests run each committed kernel with all checks at awkward sizes, the host validates indices
     // from data (labels, image ids), and no loop is unbounded.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }

@@ -247,18 +247,18 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
         Init::Zeros => vec![0.0; n],
         Init::UniformFanIn(fan_in) => {
             let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-            rng.draws(n, 1, |rng| bound * (2.0 * rng.uniform() - 1.0))
+            rng.uniforms(n).into_iter().map(|u| bound * (2.0 * u - 1.0)).collect()
         }
         Init::XavierUniform => {
             let sides: u32 = p.ty.shape.dims().iter().sum();
             let bound = (6.0 / sides.max(1) as f32).sqrt();
-            rng.draws(n, 1, |rng| bound * (2.0 * rng.uniform() - 1.0))
+            rng.uniforms(n).into_iter().map(|u| bound * (2.0 * u - 1.0)).collect()
         }
         Init::SineCosine { columns } => sine_cosine(n, p.ty.shape.dims().last().map_or(1, |&d| d as usize), columns),
-        Init::Normal(std) => rng.draws(n, 2, |rng| std * rng.normal()),
+        Init::Normal(std) => rng.normals(n).into_iter().map(|v| std * v).collect(),
         Init::UnitRows => {
             let row = p.ty.shape.dims().last().map_or(1, |&d| d as usize).max(1);
-            let mut all = rng.draws(n, 2, Rng::normal);
+            let mut all = rng.normals(n);
             for row in all.chunks_mut(row) {
                 let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
                 row.iter_mut().for_each(|x| *x /= length);
@@ -268,7 +268,7 @@ pub fn values(p: &Param, seed: u64) -> Vec<f32> {
         Init::KaimingNormalFanOut => {
             let fan_out = n / p.ty.shape.dims().get(1).map_or(1, |&d| d as usize).max(1);
             let std = (2.0 / fan_out.max(1) as f32).sqrt();
-            rng.draws(n, 2, |rng| std * rng.normal())
+            rng.normals(n).into_iter().map(|v| std * v).collect()
         }
     }
 }

@@ -5,7 +5,8 @@
 //! its buffers, and what its invocations load from there and from workgroup memory. The launch takes the longest of the
 //! four at the adapter's rates, longer where its workgroups fill the adapter badly, and what a launch costs. Latency, index
 //! arithmetic, barriers and the arithmetic that depends on how the kernel is compiled are not in it, and it does not know
-//! cooperative matrices: it puts candidates in an order, and a race decides. docs/kernels.md says how far it is from measured times.
+//! cooperative matrices. So it expects `tiled_taps`, which saves index arithmetic, behind `tiled_64`, and a race begins with the
+//! latter. It puts candidates in an order, and a race decides. docs/kernels.md says how far it is from measured times.
 
 use crate::device::Caps;
 use crate::tape::{Emit, Launch, Op, Slot, Type};

@@ -12,7 +12,7 @@
 //! | V and the products, of the activations                 | 4           | 2.25        |
 //! | places of t² that enter an output, at most             | 9           | 25          |
 //! | roundings of a term on its way, besides the sum over c | 11          | 19          |
-//! | terms, of the direct ones, all of one sign: at most    | 64 / 9      | 256         |
+//! | terms, of the direct ones, where all numbers are equal | 64 / 9      | 256         |
 //!
 //! dx is the same with the weights turned round, k and c in each other's place, and a border of 2 − padding.
 //!
@@ -21,7 +21,7 @@
 //! terms that are summed. It holds with certainty, to the first order, while the roundings of the table and C − 1 more are no
 //! more than that root's: up to C = 123 and C = 363. In F(4×4, 3×3) 8 of the 19 are the weight's (its sums two along
 //! an axis, a sixth and the product with it two), 4 the input's, 1 the product's and 6 the output's (winograd_f4.wgsl).
-//! Its terms are up to 36 times those of F(2×2, 3×3), which is the error that the larger points cost.
+//! There its terms are 36 times those of F(2×2, 3×3), which is the error that the larger points cost.
 
 use crate::device::{Caps, Kernel, Piece, groups_1d};
 use crate::kernels::conv2d_pass::Sizes;

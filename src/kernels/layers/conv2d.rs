@@ -4,9 +4,9 @@
 //! dw[k, c, r, s] = Σ_{n, p, q} dy[n, k, p, q] · x[n, c, p·st + r·dil − pad, q·st + s·dil − pad].
 //! All three are matrix products over gathered operands: shaders/layers/conv2d/ says how to gather, shaders/core/gemm/
 //! multiplies. Which variants there are and what each launches: core/conv2d_route.rs. `direct` serves depthwise
-//! convolutions, `winograd` 3×3 windows of stride 1, `tiled_taps` windows over whole blocks of channels. Predicted share of a GPU's f32 roof for the tiled variants: 40 to
-//! 48 %, because a gather costs about 25 instructions a number instead of 12 (arithmetic: gemm.rs); ggml-vulkan reaches
-//! 45 %.
+//! convolutions, `winograd` 3×3 windows of stride 1, `tiled_taps` windows over whole blocks of channels. Predicted share of
+//! a GPU's f32 roof for `tiled_64` and `tiled_128`: 40 to 48 %, because a gather costs about 25 instructions a number
+//! instead of 12 (arithmetic: gemm.rs); ggml-vulkan reaches 45 %. Nothing is predicted for `tiled_taps`.
 //! A NaN or an infinity reaches all that its taps reach; where a variant multiplies the border by 0, or adds and
 //! subtracts neighbours (Winograd), it becomes a NaN further away, too.
 //! x and w are both f32 or both f16, all sums f32. Of f16, y is f32 or f16: where it is f32, dy is rounded before its product,

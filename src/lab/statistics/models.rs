@@ -2,12 +2,15 @@
 
 use super::{Share, Subject};
 use crate::base::Result;
+use crate::device::Caps;
+use crate::kernels::estimate::work;
 use crate::kernels::{fuse, listing};
+use crate::tape::schedule::Step;
 use crate::tape::{Schedule, Tape};
 
 /// The kernels that the recordings of a step launch on [`listing::gpu`] with the variants that come first there, each once, in
 /// the order in which they first run. Its case names the layer where that is. The work of an op that launches several is
-/// divided evenly among them, so that all shares together are the step.
+/// divided among them, so that all shares together are the step.
 pub fn of_step(tapes: &[Tape]) -> Result<Vec<Subject>> {
     let caps = listing::gpu();
     let (mut found, mut work): (Vec<Subject>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
@@ -17,8 +20,7 @@ pub fn of_step(tapes: &[Tape]) -> Result<Vec<Subject>> {
             let cost = node.cost();
             let cost = [cost.flops as f64, cost.bytes as f64];
             whole = [whole[0] + cost[0], whole[1] + cost[1]];
-            let mut own: Vec<usize> = Vec::new();
-            for (launch, _) in &node.launches {
+            for ((launch, _), part) in node.launches.iter().zip(parts(node, &caps)) {
                 let at = found.iter().position(|s| s.kernel == launch.kernel).unwrap_or(found.len());
                 if at == found.len() {
                     let (entry, case) = (listing::entry_name(node.op.as_ref()), node.layer.clone());
@@ -31,13 +33,7 @@ pub fn of_step(tapes: &[Tape]) -> Result<Vec<Subject>> {
                     });
                     work.push([0.0; 2]);
                 }
-                if !own.contains(&at) {
-                    own.push(at);
-                }
-            }
-            let each = cost.map(|c| c / own.len().max(1) as f64);
-            for at in own {
-                work[at] = [work[at][0] + each[0], work[at][1] + each[1]];
+                work[at] = [work[at][0] + part[0] * cost[0], work[at][1] + part[1] * cost[1]];
             }
         }
     }
@@ -45,6 +41,18 @@ pub fn of_step(tapes: &[Tape]) -> Result<Vec<Subject>> {
         subject.share = Some(Share { flops: 100.0 * flops / whole[0], bytes: 100.0 * bytes / whole[1] });
     }
     Ok(found)
+}
+
+/// The parts of a node's operations and bytes that each of its launches has: as the model of flops and bytes counts them, since what
+/// packs a weight multiplies nothing; evenly where the model does not know one of them.
+fn parts(node: &Step, caps: &Caps) -> Vec<[f64; 2]> {
+    let launches = node.launches.len();
+    let counted = work(node.op.as_ref(), &node.x, node.variant, caps).filter(|counted| counted.len() == launches);
+    let counted: Vec<[f64; 2]> = counted.unwrap_or_default().iter().map(|w| [w.flops, w.bytes]).collect();
+    let sum = |of: usize| counted.iter().map(|c| c[of]).sum::<f64>();
+    let sums = [sum(0), sum(1)];
+    let part = |i: usize, of: usize| if sums[of] > 0.0 { counted[i][of] / sums[of] } else { 1.0 / launches as f64 };
+    (0..launches).map(|i| [part(i, 0), part(i, 1)]).collect()
 }
 
 /// The kernels of the steps of several methods, each once, in the method that has it first, which its case names. A kernel has no
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn a_step_s_kernels_are_listed_once_with_their_work() {
         let model = Arc::new(ResNet::resnet18(Stem::Small, 1.0, 3));
-        let step = TrainingStep { model, batch: 8, size: 32, classes: 10, precision: Default::default() };
+        let step = TrainingStep { model, batch: 64, size: 32, classes: 10, precision: Default::default() };
         let tapes = [step.record().unwrap().0];
         let found = of_step(&tapes).unwrap();
         for (i, subject) in found.iter().enumerate() {
@@ -107,6 +115,10 @@ mod tests {
         };
         let products = ["conv2d.forward", "conv2d.grad_input", "conv2d.grad_weight"].map(of);
         assert!(products.iter().sum::<f64>() > 90.0 && products[2] > 30.0, "{products:?}");
+        // Packing multiplies nothing.
+        let packs = found.iter().zip(&shares).filter(|(s, _)| s.kernel.name == "conv2d.pack_weight");
+        let packs: Vec<&Share> = packs.map(|(_, share)| share).collect();
+        assert!(!packs.is_empty() && packs.iter().all(|s| s.flops == 0.0 && s.bytes < 5.0), "{packs:?}");
         let kept = weighty(&shares, 95.0);
         assert!(kept.iter().any(|k| *k) && !kept.iter().all(|k| *k), "{kept:?}");
         assert!(weighty(&shares, 1e9).iter().all(|k| *k));
