@@ -318,7 +318,7 @@ fn large_taps() -> Result<(), String> {
     for (op, inputs) in [forward, backward] {
         let name = op.name();
         let (mut t, mut values) = (Tape::new(), Vec::new());
-        let mut record = || {
+        let record = || {
             let (a, b) = (t.input("a", inputs[0])?, t.input("b", inputs[1])?);
             let y = t.apply_dyn(op, &[a, b])?[0];
             t.output("y", y);
