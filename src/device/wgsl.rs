@@ -36,7 +36,7 @@ enum Origin {
     Edited(Vec<String>),
 }
 
-/// A kernel as complete text. Equal kernels share a pipeline.
+/// A kernel as complete text.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shader {
@@ -101,6 +101,12 @@ impl Shader {
     /// `name [variant]`, after the names of its edited files: the beginning of an error.
     pub fn shown(&self) -> String {
         self.text().shown()
+    }
+
+    /// All that a driver's compiler sees of it: shaders that are equal in this share a pipeline. The layout is of the text,
+    /// but a file that gives another one with the same text must not find the pipeline that is there.
+    pub(super) fn program(&self) -> (&str, &Layout, bool, bool) {
+        (&self.wgsl, &self.layout, self.needs_checks(), self.is_foreign())
     }
 
     /// Whether it must run with naga's runtime checks: everything but committed text must.
