@@ -153,7 +153,7 @@ fn surroundings() -> Vec<String> {
         }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for word in ["std::env", "env::var", "Instant", "SystemTime"] {
-            // These measure, or ask once a second while a compiler works; no result depends on their clocks.
+            // These measure, or ask now and then while a compiler works; no result depends on their clocks.
             let timers = ["pipeline", "statistics", "timing", "tune"].map(|name| format!("src/device/{name}.rs"));
             let clock = matches!(word, "Instant" | "SystemTime") && timers.contains(&path);
             if code.contains(word) && !clock {

@@ -47,7 +47,7 @@ macro_rules! piece {
     };
 }
 
-/// A kernel as plain data: its pieces and constants. Two equal kernels share one pipeline. [`crate::piece!`] shows a
+/// A kernel as plain data: its pieces and constants. Two kernels of equal text share one pipeline. [`crate::piece!`] shows a
 /// kernel made of a program's own text.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Kernel {

@@ -105,7 +105,7 @@ impl Shader {
 
     /// All that a driver's compiler sees of it: shaders that are equal in this share a pipeline. The layout is of the text,
     /// but a file that gives another one with the same text must not find the pipeline that is there.
-    pub(super) fn program(&self) -> (&str, &Layout, bool, bool) {
+    pub(super) fn compiled(&self) -> (&str, &Layout, bool, bool) {
         (&self.wgsl, &self.layout, self.needs_checks(), self.is_foreign())
     }
 
